@@ -1,0 +1,18 @@
+"""Data sets: found in a folder or downloaded into it, known by their checksums, refused when damaged."""
+
+from aopnp.data.coded import Coded
+from aopnp.data.energy import ENERGY_COLUMNS, load_energy
+from aopnp.data.files import DataError, DataFile, data_folder, find
+from aopnp.data.mnist import ImageData, load_mnist
+
+__all__ = [
+    "ENERGY_COLUMNS",
+    "Coded",
+    "DataError",
+    "DataFile",
+    "ImageData",
+    "data_folder",
+    "find",
+    "load_energy",
+    "load_mnist",
+]

@@ -1,0 +1,19 @@
+"""Batches of constant size: a new order every epoch, the last partial batch dropped.
+
+Constant, because a row memory belongs to the batch slots.
+"""
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+
+from aopnp.backend import Array
+from aopnp.streams import Purpose, Streams
+
+
+def epoch_batches(streams: Streams, epoch: int, samples: int, batch_size: int, xp: ModuleType = np) -> Iterator[Array]:
+    """Yield the sample indices of each batch of an epoch, in arrays of `xp`: [R, M], or [1, M] if one run is shared."""
+    order = xp.asarray(streams.draw(Purpose.ORDER, epoch, sample=lambda generator: generator.permutation(samples)))
+    for start in range(0, samples - batch_size + 1, batch_size):
+        yield order[:, start : start + batch_size]

@@ -1,0 +1,118 @@
+"""What a network is made of: parameters, the step that a backward pass belongs to, the layer protocol and the chain.
+
+Replicas are leading axes and are never named in a layer: an activation is [R, M, N], a weight [R, N, P], and
+`x @ w` trains R networks at once. An input that all replicas share is [1, M, N].
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aopnp.backend import Array
+from aopnp.outer_products import Gradient
+from aopnp.streams import Streams
+
+
+@dataclass(eq=False)
+class Parameter:
+    """A trained array [R, ...], its gradient (perhaps in factored form) and its tangent."""
+
+    value: Array
+    grad: Gradient | None = None
+    tangent: Array | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a pass through the network needs beside the data."""
+
+    index: int = 0
+    """Number of the training step, counted from 0 over all epochs."""
+    lr: Array = field(default_factory=lambda: np.ones(1))
+    """Step size of every replica [R] (or [1] for all), on the host."""
+    noise: Mapping["Layer", Array] = field(default_factory=dict)
+    """Selection noise of the layers that want some: Gumbel variates [R or 1, slots]."""
+    training: bool = False
+
+
+EVALUATION = Step()
+"""The step of a pass that trains nothing."""
+
+
+class Layer:
+    """A differentiable map with its three passes; every layer is tied by `<backward(g), u> = <g, tangent(u)>`.
+
+    `backward` and `tangent` read what the last `forward` left in the layer. A subclass overrides what it has.
+    """
+
+    def walk(self) -> Iterator["Layer"]:
+        """Yield this layer and, in order, all layers inside it."""
+        yield self
+
+    def parameters(self) -> list[Parameter]:
+        """Return the trained arrays of this layer and of all layers inside it."""
+        return []
+
+    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+        """Draw the initial values, of `dtype`, onto `device`, as layer number `index` of a network; forget state."""
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        """Return the output [R, M, P] of the input x [R or 1, M, N]."""
+        raise NotImplementedError
+
+    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+        """Fill the parameters' gradients from g = dloss/doutput [R, M, P]; return dloss/dinput if it is needed."""
+        raise NotImplementedError
+
+    def tangent(self, u: Array) -> Array:
+        """Return the output's derivative along u [..., R, M, N] at the input and along the parameters' tangents."""
+        raise NotImplementedError
+
+    def noise_slots(self, batch_size: int) -> int:
+        """Return how many variates of selection noise a step takes; 0 for none."""
+        return 0
+
+    def observations(self) -> dict[str, Array]:
+        """Return, and reset, what was measured since the last call: name -> mean [R]."""
+        return {}
+
+
+class Chain(Layer):
+    """Layers one after another."""
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers:
+            raise ValueError("expected at least one layer in a Chain, got none")
+        self.layers = layers
+
+    def walk(self) -> Iterator[Layer]:
+        for layer in self.layers:
+            yield from layer.walk()
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for layer in self.layers for parameter in layer.parameters()]
+
+    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+        for number, layer in enumerate(self.walk(), start=index):
+            layer.initialise(streams, dtype, device, number)
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x, step)
+        return x
+
+    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+        # Below the lowest layer that has parameters nobody asks for a gradient: that product is never computed.
+        lowest = 0 if needs_input else next((i for i, x in enumerate(self.layers) if x.parameters()), len(self.layers))
+        carried: Array | None = g
+        for i in range(len(self.layers) - 1, lowest - 1, -1):
+            assert carried is not None
+            carried = self.layers[i].backward(carried, step, needs_input=needs_input or i > lowest)
+        return carried
+
+    def tangent(self, u: Array) -> Array:
+        for layer in self.layers:
+            u = layer.tangent(u)
+        return u

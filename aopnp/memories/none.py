@@ -1,0 +1,25 @@
+"""No memory: what is not selected is lost. With it, AOP is plain approximate outer products."""
+
+from dataclasses import dataclass
+
+from aopnp.backend import Array
+from aopnp.kernels import log_norms
+from aopnp.memories.memory import Candidates, Memory
+from aopnp.outer_products import OuterProducts
+from aopnp.policies import Selection
+
+
+@dataclass(frozen=True)
+class NoMemory(Memory):
+    """Forget what was not selected."""
+
+    def start(self, x: Array, g: Array) -> tuple[()]:
+        return ()
+
+    def candidates(self, state: tuple[()], x: Array, g: Array, lr: Array) -> Candidates:
+        return Candidates(x, g, log_norms(x, g))
+
+    def keep(
+        self, state: tuple[()], candidates: Candidates, selection: Selection, kept: OuterProducts
+    ) -> OuterProducts:
+        return kept

@@ -1,0 +1,63 @@
+"""Activations. All their Jacobians are symmetric, so one product J v serves the backward and the tangent pass."""
+
+from aopnp.backend import Array, array_module
+from aopnp.kernels import softmax
+from aopnp.layer import EVALUATION, Layer, Step
+
+
+class Activation(Layer):
+    """A layer without parameters whose Jacobian J is symmetric: `backward(g) = J g`, `tangent(u) = J u`."""
+
+    def jacobian_product(self, v: Array) -> Array:
+        """Return J v for v [..., R, M, P] at the last forward's input."""
+        raise NotImplementedError
+
+    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+        return self.jacobian_product(g) if needs_input else None
+
+    def tangent(self, u: Array) -> Array:
+        return self.jacobian_product(u)
+
+
+class ReLU(Activation):
+    """`max(x, 0)`, with derivative 0 at 0; NaN stays NaN."""
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        self.active = x > 0
+        return array_module(x).maximum(x, 0)
+
+    def jacobian_product(self, v: Array) -> Array:
+        return v * self.active
+
+
+class Tanh(Activation):
+    """`tanh(x)`, J = 1 - y^2."""
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        self.y = array_module(x).tanh(x)
+        return self.y
+
+    def jacobian_product(self, v: Array) -> Array:
+        return v * (1 - self.y * self.y)
+
+
+class Sigmoid(Activation):
+    """`1 / (1 + exp(-x))`, J = y (1 - y); written with tanh, which cannot overflow."""
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        self.y = (1 + array_module(x).tanh(x / 2)) / 2
+        return self.y
+
+    def jacobian_product(self, v: Array) -> Array:
+        return v * (self.y * (1 - self.y))
+
+
+class Softmax(Activation):
+    """`exp(x_p) / sum over q of exp(x_q)` along the last axis, J = diag(y) - y y^T."""
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        self.y = softmax(array_module(x).ascontiguousarray(x))
+        return self.y
+
+    def jacobian_product(self, v: Array) -> Array:
+        return self.y * (v - (self.y * v).sum(-1, keepdims=True))

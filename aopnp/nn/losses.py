@@ -1,0 +1,85 @@
+"""Losses: a mean over the batch for every replica, its gradient and its tangent."""
+
+import numpy as np
+
+from aopnp.backend import Array, array_module
+from aopnp.kernels import cross_entropy
+
+
+class Loss:
+    """`forward(y, target) -> [R]`, then `backward() -> dloss/dy`, tied by `tangent(u) = <backward(), u>`."""
+
+    gradient: Array
+
+    def forward(self, y: Array, target: Array) -> Array:
+        """Return the mean loss of each replica [R] for outputs y [R, M, P]."""
+        raise NotImplementedError
+
+    def backward(self) -> Array:
+        """Return dloss/dy [R, M, P] at the last forward's outputs."""
+        return self.gradient
+
+    def tangent(self, u: Array) -> Array:
+        """Return the derivative of the loss [..., R] along u [..., R, M, P]."""
+        return (self.gradient * u).sum((-2, -1))
+
+    def correct(self, y: Array, target: Array) -> Array | None:
+        """Return how many rows are classified correctly [R]; None where the loss knows no classes."""
+        return None
+
+    def check(self, target: Array, outputs: int) -> None:
+        """Raise ValueError where `target`, the data set's [n, ...], is none for a network of `outputs` outputs."""
+        raise NotImplementedError
+
+
+class MeanSquaredError(Loss):
+    """`mean over M and P of (y - t)^2`, target [R or 1, M, P]."""
+
+    def forward(self, y: Array, target: Array) -> Array:
+        if target.ndim != 3 or target.shape[1:] != y.shape[1:] or len(target) not in (1, len(y)):
+            raise ValueError(
+                f"expected targets [R or 1, M, P] for outputs {y.shape}, got shape {target.shape}; reshape them"
+            )
+        difference = y - target
+        self.gradient = difference * (2 / (y.shape[-2] * y.shape[-1]))
+        return (difference * difference).reshape(len(y), -1).mean(-1)
+
+    def check(self, target: Array, outputs: int) -> None:
+        if (
+            target.shape[1:] != (outputs,)
+            or target.dtype.kind != "f"
+            or not array_module(target).isfinite(target).all()
+        ):
+            raise ValueError(
+                f"expected finite floating-point targets [n, {outputs}], got {target.dtype} {list(target.shape)}"
+                f"{' with NaN or infinity' if target.dtype.kind == 'f' else ''}; reshape, cast or clean the data"
+            )
+
+
+class CrossEntropy(Loss):
+    """`mean over M of -log softmax(y)[label]` on logits y, labels integers [R or 1, M].
+
+    The paper's "double softmax" (arXiv 2110.09164, section 4) is a Softmax layer in front of this loss.
+    """
+
+    def forward(self, y: Array, target: Array) -> Array:
+        if target.ndim != 2 or target.shape[1] != y.shape[1] or len(target) not in (1, len(y)):
+            raise ValueError(f"expected labels [R or 1, M] for outputs {y.shape}, got shape {target.shape}")
+        xp = array_module(y, target)
+        losses, self.gradient = cross_entropy(xp.ascontiguousarray(y), xp.ascontiguousarray(target, np.int64))
+        return losses.mean(-1)
+
+    def correct(self, y: Array, target: Array) -> Array:
+        return (y.argmax(-1) == target).sum(-1)
+
+    def check(self, target: Array, outputs: int) -> None:
+        if target.ndim != 1 or target.dtype.kind not in "iu":
+            raise ValueError(
+                f"expected integer class labels [n], got {target.dtype} {list(target.shape)}; "
+                f"encode the classes as 0..{outputs - 1}"
+            )
+        if len(target) and not 0 <= target.min() <= target.max() < outputs:
+            raise ValueError(
+                f"expected labels 0..{outputs - 1}, got {target.min()}..{target.max()}; "
+                f"the network has {outputs} outputs"
+            )

@@ -1,0 +1,49 @@
+"""Step-size schedules: a factor in front of the learning rate, as a function of the training step."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Schedule: TypeAlias = Callable[[int], float]
+"""Training step, counted from 0 -> factor."""
+
+
+def constant(step: int) -> float:
+    """Return 1 at every step."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """`factor ** (step // every)`: times `factor` after each `every` steps."""
+
+    every: int
+    factor: float = 0.1
+
+    def __call__(self, step: int) -> float:
+        """Return the factor at `step`."""
+        return self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """`(1 + cos(pi step / total)) / 2`: from 1 towards 0, positive before `total` (Loshchilov and Hutter 2017)."""
+
+    total: int
+
+    def __call__(self, step: int) -> float:
+        """Return the factor at `step`."""
+        return (1 + math.cos(math.pi * min(step, self.total) / self.total)) / 2
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """`(step + 1) / steps` for the first `steps`, then what `after` says of the steps since (Goyal et al. 2017)."""
+
+    steps: int
+    after: Schedule = constant
+
+    def __call__(self, step: int) -> float:
+        """Return the factor at `step`."""
+        return (step + 1) / self.steps if step < self.steps else self.after(step - self.steps)

@@ -1,0 +1,35 @@
+"""The properties as a public kit: laws and Hypothesis strategies to run against any implementation.
+
+    from aopnp.verify import laws, library, trials
+
+    @given(trials(["row"]))
+    def test_conservation(trial):
+        laws.conservation(my_implementation, *trial)        # as it holds for `library`
+
+Needs Hypothesis: `pip install 'aopnp[verify]'`.
+"""
+
+from aopnp.verify import adjoint, laws, sampling, spellings
+from aopnp.verify.paper import PaperMemory
+from aopnp.verify.strategies import batches, integers_in_floats, settings_of, trials
+from aopnp.verify.subject import Batch, LibrarySubject, Outcome, Setting, Subject, estimator, library, recorded
+
+__all__ = [
+    "Batch",
+    "LibrarySubject",
+    "Outcome",
+    "PaperMemory",
+    "Setting",
+    "Subject",
+    "adjoint",
+    "batches",
+    "estimator",
+    "integers_in_floats",
+    "laws",
+    "library",
+    "recorded",
+    "sampling",
+    "settings_of",
+    "spellings",
+    "trials",
+]

@@ -1,0 +1,107 @@
+"""Train what is missing: in parallel processes over runs, keeping every finished run, resuming where it stopped.
+
+The unit of work is a stack: on the CPU one run of all the configurations that can share its minibatches
+(lock-step), on a device all their runs, which it trains at once. Random streams
+depend on (seed, run, purpose) only and a stack trains as each member alone, so neither the grouping nor the order
+nor an interruption shows in a result.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, cpu_count, delayed, parallel_config
+from tqdm import tqdm
+
+from experiments.config import Config, UsageError
+from experiments.results import forget_runs, merge, prepare, read_json, read_run, result_path, write_run
+from experiments.training import Member, load, train_stack
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where and how configurations are trained: what the options that change no result say."""
+
+    out: Path
+    data_dir: str | None = None
+    jobs: int | None = None
+    progress: bool = True
+    force: bool = False
+
+
+def train_all(configs: Sequence[Config], running: Running) -> list[dict[str, Any]]:
+    """Return the contents of all result files of `configs`, training only what is not there yet."""
+    for config in configs:
+        config.check()
+    unfinished = [c for c in configs if running.force or read_json(result_path(running.out, c), c) is None]
+    _check_data(unfinished, running.data_dir)
+    for config in unfinished:
+        prepare(running.out, config)
+        if running.force:
+            _forget(running.out, config)
+    units = [unit for group in _lock_step(unfinished) for unit in _missing(group, running.out)]
+    with tqdm(total=sum(map(len, units)), unit="run", disable=_quiet(running, units)) as bar:
+        for trained in _in_parallel(units, running):
+            bar.update(trained)
+    for config in unfinished:
+        merge(running.out, config)
+    for config in configs:
+        forget_runs(running.out, config)
+    results = [read_json(result_path(running.out, c), c) for c in configs]
+    return [result for result in results if result is not None]
+
+
+def train_unit(members: Sequence[Member], out: Path, data_dir: str | None) -> int:
+    """Train a stack and keep the record of each member; return how many there were."""
+    for (config, run), record in zip(members, train_stack(members, data_dir), strict=True):
+        write_run(out, config, run, record)
+    return len(members)
+
+
+def _in_parallel(units: Sequence[list[Member]], running: Running) -> Iterable[int]:
+    jobs = min(running.jobs or cpu_count(), len(units)) or 1
+    if jobs == 1:
+        return (train_unit(members, running.out, running.data_dir) for members in units)
+    load.cache_clear()  # each process loads the data itself: what was loaded to be checked need not stay
+    tasks = (delayed(train_unit)(members, running.out, running.data_dir) for members in units)
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        return Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+
+
+def _lock_step(configs: Sequence[Config]) -> list[list[Config]]:
+    """Group the configurations that see the same minibatches with the same step sizes."""
+    groups: dict[Config, list[Config]] = {}
+    for config in configs:
+        shared = replace(config, policy="", memory="", k=None, capacity=None, decay=1.0, runs=1)
+        groups.setdefault(shared, []).append(config)
+    return list(groups.values())
+
+
+def _missing(group: list[Config], out: Path) -> list[list[Member]]:
+    """Return the stacks of runs that are not there yet."""
+    runs = range(max(config.runs for config in group))
+    missing = [[(c, run) for c in group if run < c.runs and read_run(out, c, run) is None] for run in runs]
+    if group[0].device != "cpu":  # like estimators together, each with all its runs
+        missing = [[(c, run) for c in group for members in missing for one, run in members if one is c]]
+    return [members for members in missing if members]
+
+
+def _check_data(configs: Sequence[Config], data_dir: str | None) -> None:
+    """Load the data here first, so that what is wrong with it is said once and before anything starts."""
+    for dataset, batch_size, dtype in dict.fromkeys((c.dataset, c.batch_size, c.dtype) for c in configs):
+        data = load(dataset, data_dir, batch_size, dtype)
+        # Image data are validated in full batches: none is left where a batch is larger than their test set.
+        rows = len(data.train[0]) if len(data.validation[0]) else data.validation_total
+        if batch_size > rows:
+            raise UsageError(f"expected --batch-size of at most {rows}, the rows there are, got {batch_size}; lower it")
+
+
+def _forget(out: Path, config: Config) -> None:
+    result_path(out, config).unlink(missing_ok=True)
+    forget_runs(out, config)
+
+
+def _quiet(running: Running, units: Sequence[Any]) -> bool:
+    return not running.progress or not units or not sys.stderr.isatty()

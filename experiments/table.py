@@ -1,0 +1,40 @@
+"""The table at the end of a command: final values, mean and spread over the runs, and what they cost."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+HEADER = ("scheme", "train loss", "val. loss", "val. accuracy", "outer products")
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Return the final loss and accuracy of each result, mean and standard deviation over its runs, as text.
+
+    The last column is the share K/M of the outer products that the exact gradient multiplies.
+    """
+    rows = [HEADER, *(_row(result) for result in results)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _row(result: dict[str, Any]) -> tuple[str, ...]:
+    config, history = result["config"], result["history"]
+    exact = config["policy"] == "exact"
+    scheme = "exact" if exact else f"{config['policy']}, memory {config['memory']}, K = {config['k']}"
+    share = 1.0 if exact else config["k"] / config["batch_size"]
+    marked = scheme if result["status"] == "finished" else f"{scheme} ({result['status']})"
+    finals = (_final(history.get(name)) for name in ("train_loss", "val_loss", "val_accuracy"))
+    return (marked, *finals, f"{100 * share:.1f} %")
+
+
+def _final(runs: list[list[float | None]] | None) -> str:
+    if runs is None:
+        return "-"
+    last = np.array([run[-1] for run in runs], dtype=float)
+    if not np.isfinite(last).all():
+        return "not finite"
+    spread = f" +- {last.std(ddof=1):.4f}" if len(last) > 1 else ""
+    return f"{last.mean():.4f}{spread}"

@@ -1,0 +1,33 @@
+"""Figures from result files only: python -m plots --help. Nothing here trains or imports what trains."""
+
+from pathlib import Path
+
+from plots.results import PlotError
+
+__all__ = ["NAMES", "PlotError", "draw"]
+
+GROWTH = ("growth-k", "growth-width", "growth-batch", "growth-replicas")
+NAMES = ("2a", "2b", "2c", "3a", "3b", "3c", *GROWTH, "quickstart")
+
+
+def draw(name: str, results: Path, out: Path, recorded: Path | None = None, device: str = "cpu") -> list[Path]:
+    """Draw one figure of NAMES from the result files below `results`; returns [out/name.png, out/name.svg].
+
+    `recorded` is the folder of the published runs, whose means are overlaid where they exist. The same input
+    gives the same bytes. `device` is where the results were trained. PlotError, a sentence, for an unknown name and
+    for files that cannot be used.
+    """
+    if name not in NAMES:
+        raise PlotError(f"expected a figure among {', '.join(NAMES)}, got {name!r}")
+    try:
+        from plots import growth, paper, quickstart, style
+    except ModuleNotFoundError as error:
+        raise PlotError(f"figures need matplotlib, got {error}: pip install 'aopnp[experiments]'") from error
+    with style.house_style():
+        if name == "quickstart":
+            figure = quickstart.figure(results, device)
+        elif name in GROWTH:
+            figure = growth.figure(name, results)
+        else:
+            figure = paper.figure(name, results, recorded, device)
+        return style.save(figure, name, out)

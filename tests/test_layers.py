@@ -1,0 +1,173 @@
+"""Layers and losses: gradients by inner products, shapes, and sentences for bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aopnp import AOP, Chain, Dense, RowMemory, Step, Streams, Tanh, topk
+from aopnp.layer import Layer
+from aopnp.nn import ACTIVATIONS, LOSSES, CrossEntropy, MeanSquaredError, ReLU, Softmax
+from aopnp.outer_products import dense
+from aopnp.verify import adjoint
+
+LAYERS = {
+    **{name: (lambda N, kind=kind: kind()) for name, kind in ACTIVATIONS.items()},
+    "dense": lambda N: Dense(N, 3),
+    "chain": lambda N: Chain(Dense(N, 4), Tanh(), Dense(4, 3), Softmax()),
+}
+NETWORKS = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+
+
+def prepared(make, N, R, rng) -> Layer:
+    """Return an initialised layer with random tangents."""
+    layer = make(N)
+    layer.initialise(Streams(int(rng.integers(99)), range(R)))
+    for parameter in layer.parameters():
+        parameter.tangent = rng.normal(size=parameter.value.shape)
+    return layer
+
+
+@NETWORKS
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.booleans(), st.integers(0, 10**6))
+def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(make, R, M, N, shared, seed):
+    rng = np.random.default_rng(seed)
+    layer = prepared(make, N, R, rng)
+    x = rng.normal(size=(1 if shared else R, M, N))
+    x[np.abs(x) < 1e-3] = 0.5  # away from the kink of the ReLU
+    y = layer.forward(x)
+    u = rng.normal(size=(len(y), M, N))
+    adjoint.adjoint(layer, x, rng.normal(size=y.shape), u, Step())
+    adjoint.tangent_is_derivative(layer, x, u)
+
+
+@NETWORKS
+def test_tangent_broadcasts_over_leading_axes(make):
+    rng = np.random.default_rng(0)
+    layer = prepared(make, 4, 2, rng)
+    layer.forward(rng.normal(size=(2, 3, 4)))
+    u = rng.normal(size=(5, 2, 3, 4))
+    np.testing.assert_allclose(layer.tangent(u), [layer.tangent(each) for each in u], rtol=1e-13, atol=1e-15)
+
+
+def test_every_loss_is_tested():
+    assert set(LOSSES.values()) == {MeanSquaredError, CrossEntropy}
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.booleans(), st.integers(0, 10**6))
+def test_loss_gradients(R, M, P, shared, seed):
+    rng = np.random.default_rng(seed)
+    y, u = rng.normal(size=(2, R, M, P))
+    leading = 1 if shared else R
+    adjoint.loss_gradient(MeanSquaredError(), y, rng.normal(size=(leading, M, P)), u)
+    adjoint.loss_gradient(CrossEntropy(), y, rng.integers(0, P, (leading, M)), u)
+
+
+def test_loss_values_by_hand():
+    y, t = np.array([[[1.0, 3.0], [0.0, 0.0]]]), np.array([[[0.0, 1.0], [2.0, 0.0]]])
+    assert MeanSquaredError().forward(y, t) == pytest.approx([(1 + 4 + 4 + 0) / 4])
+    expected = (np.log(1 + np.exp(2)) + np.log(2)) / 2  # labels 0 and 1
+    loss = CrossEntropy()
+    assert loss.forward(y, np.array([[0, 1]])) == pytest.approx([expected])
+    np.testing.assert_array_equal(loss.correct(y, np.array([[1, 0]])), [2])
+
+
+def test_cross_entropy_survives_large_logits_and_double_softmax_has_its_floor():
+    y = np.array([[[1e4, -1e4]]])
+    assert CrossEntropy().forward(y, np.array([[1]])) == pytest.approx([2e4])
+    logits = np.zeros((1, 1, 10))
+    logits[0, 0, 3] = 1e3
+    floor = CrossEntropy().forward(Softmax().forward(logits), np.array([[3]]))
+    assert floor == pytest.approx([1.4612], abs=5e-5)  # the paper's loss cannot fall below this
+
+
+def test_bias_gradient_is_exact_whatever_is_selected():
+    layer = Dense(2, 3, AOP(topk, 1, RowMemory()))
+    layer.initialise(Streams())
+    rng = np.random.default_rng(0)
+    for t in range(3):
+        g = rng.integers(-4, 5, (1, 5, 3)).astype(float)
+        layer.forward(rng.normal(size=(1, 5, 2)))
+        layer.backward(g, Step(t, noise={layer: np.zeros((1, 5))}))
+        np.testing.assert_array_equal(layer.bias.grad, g.sum(1))
+
+
+def test_input_gradient_is_exact_and_skipped_where_nobody_needs_it():
+    chain = Chain(Tanh(), Dense(2, 3), Tanh())
+    chain.initialise(Streams())
+    x, g = np.ones((1, 4, 2)), np.ones((1, 4, 3))
+    chain.forward(x)
+    assert chain.backward(g, needs_input=False) is None
+    first = dense(chain.layers[1].weight.grad)
+    assert chain.backward(g).shape == x.shape
+    np.testing.assert_array_equal(dense(chain.layers[1].weight.grad), first)
+
+
+def test_relu_lets_nan_through():
+    assert np.isnan(ReLU().forward(np.array([[[np.nan]]]))).all()
+
+
+def test_initial_values_fill_the_fan_in_bound_and_belong_to_their_run():
+    layer = Dense(400, 50)
+    layer.initialise(Streams(3, [5, 7, 5]), np.float32)
+    values = np.concatenate([layer.weight.value.reshape(3, -1), layer.bias.value], axis=1)
+    assert values.dtype == np.float32
+    assert 0.0499 < np.abs(values).max() <= 0.05
+    assert abs(values.mean()) < 0.001
+    np.testing.assert_array_equal(values[0], values[2])
+    assert (values[0] != values[1]).mean() > 0.99
+    alone = Dense(400, 50)
+    alone.initialise(Streams(3, [7]), np.float32)
+    np.testing.assert_array_equal(alone.weight.value[0], layer.weight.value[1])
+
+
+def test_wrong_inputs_get_a_sentence():
+    layer = Dense(2, 3)
+    with pytest.raises(ValueError, match=r"initialise\(streams\) first"):
+        layer.forward(np.ones((1, 4, 2)))
+    layer.initialise(Streams(0, range(2)))
+    with pytest.raises(TypeError, match="dtype float64, got float32"):
+        layer.forward(np.ones((1, 4, 2), np.float32))
+    for shape in [(1, 4, 3), (4, 2), (3, 4, 2)]:
+        with pytest.raises(ValueError, match=r"expected inputs \[R or 1, M, N\] with R = 2 and N = 2, got shape"):
+            layer.forward(np.ones(shape))
+    with pytest.raises(ValueError, match="expected at least one input and one output"):
+        Dense(0, 3)
+    with pytest.raises(ValueError, match="at least one layer"):
+        Chain()
+    with pytest.raises(ValueError, match="expected labels"):
+        CrossEntropy().forward(np.ones((2, 4, 3)), np.zeros((4,), int))
+    with pytest.raises(ValueError, match="expected targets"):
+        MeanSquaredError().forward(np.ones((2, 4, 1)), np.zeros((2, 4)))
+
+
+def test_a_batch_size_that_changes_under_a_row_memory_is_refused():
+    layer = Dense(2, 1, AOP(topk, 1, RowMemory()))
+    layer.initialise(Streams())
+    for M in (4, 3):
+        layer.forward(np.ones((1, M, 2)))
+        step = Step(noise={layer: np.zeros((1, M))})
+        if M == 4:
+            layer.backward(np.ones((1, M, 1)), step)
+            continue
+        with pytest.raises(
+            ValueError, match=r"\[1, 4, 1\] as at the first step .*, got \[1, 3, 1\]; keep the batch size"
+        ):
+            layer.backward(np.ones((1, M, 1)), step)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5])
+def test_k_below_1_is_refused(k):
+    with pytest.raises(ValueError, match="expected K to be an integer of at least 1, got k = "):
+        AOP(topk, k)
+
+
+def test_k_above_m_and_missing_noise_are_refused():
+    layer = Dense(2, 1, AOP(topk, 5))
+    layer.initialise(Streams())
+    layer.forward(np.ones((1, 4, 2)))
+    with pytest.raises(ValueError, match=r"expected 1 <= K <= M = 4, got k = 5; lower k or enlarge the batch"):
+        layer.backward(np.ones((1, 4, 1)), Step(noise={layer: np.zeros((1, 4))}))
+    layer.estimator = AOP(topk, 2)
+    with pytest.raises(ValueError, match=r"expected selection noise of shape \[R or 1, 4\], got None"):
+        layer.backward(np.ones((1, 4, 1)), Step())
