@@ -7,12 +7,14 @@ nor an interruption shows in a result.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from experiments.config import Config, UsageError
@@ -42,8 +44,11 @@ def train_all(configs: Sequence[Config], running: Running) -> list[dict[str, Any
         if running.force:
             _forget(running.out, config)
     units = [unit for group in _lock_step(unfinished) for unit in _missing(group, running.out)]
-    with tqdm(total=sum(map(len, units)), unit="run", disable=_quiet(running, units)) as bar:
-        for trained in _in_parallel(units, running):
+    with (
+        closing(_in_parallel(units, running)) as finished,
+        tqdm(total=sum(map(len, units)), unit="run", disable=_quiet(running, units)) as bar,
+    ):
+        for trained in finished:
             bar.update(trained)
     for config in unfinished:
         merge(running.out, config)
@@ -60,14 +65,20 @@ def train_unit(members: Sequence[Member], out: Path, data_dir: str | None) -> in
     return len(members)
 
 
-def _in_parallel(units: Sequence[list[Member]], running: Running) -> Iterable[int]:
+def _in_parallel(units: Sequence[list[Member]], running: Running) -> Generator[int, None, None]:
     jobs = min(running.jobs or cpu_count(), len(units)) or 1
     if jobs == 1:
-        return (train_unit(members, running.out, running.data_dir) for members in units)
+        yield from (train_unit(members, running.out, running.data_dir) for members in units)
+        return
     load.cache_clear()  # each process loads the data itself: what was loaded to be checked need not stay
     tasks = (delayed(train_unit)(members, running.out, running.data_dir) for members in units)
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        return Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+    try:
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            finished = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+        yield from finished
+    finally:
+        # Waits for the thread that manages the processes: one that dies with this process leaves its locks behind.
+        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _lock_step(configs: Sequence[Config]) -> list[list[Config]]:
