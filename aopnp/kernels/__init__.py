@@ -2,23 +2,43 @@
 
 from aopnp.kernels.accumulate import accumulate
 from aopnp.kernels.add_outer_products import add_outer_products
+from aopnp.kernels.add_patch_products import add_patch_products
 from aopnp.kernels.cross_entropy import cross_entropy
 from aopnp.kernels.decode import decode
+from aopnp.kernels.fold import fold
 from aopnp.kernels.gather import gather
+from aopnp.kernels.gather_columns import gather_columns
+from aopnp.kernels.inverse_cdf import inverse_cdf
 from aopnp.kernels.kernel import KERNELS, Kernel
+from aopnp.kernels.log_column_squares import log_column_squares
 from aopnp.kernels.log_norms import log_norms
+from aopnp.kernels.max_pool import max_pool
+from aopnp.kernels.philox import philox
+from aopnp.kernels.scatter_columns import scatter_columns
+from aopnp.kernels.scatter_pixels import scatter_pixels
 from aopnp.kernels.select import select
 from aopnp.kernels.softmax import softmax
+from aopnp.kernels.unfold import unfold
 
 __all__ = [
     "KERNELS",
     "Kernel",
     "accumulate",
     "add_outer_products",
+    "add_patch_products",
     "cross_entropy",
     "decode",
+    "fold",
     "gather",
+    "gather_columns",
+    "inverse_cdf",
+    "log_column_squares",
     "log_norms",
+    "max_pool",
+    "philox",
+    "scatter_columns",
+    "scatter_pixels",
     "select",
     "softmax",
+    "unfold",
 ]

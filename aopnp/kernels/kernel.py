@@ -85,7 +85,7 @@ class Kernel:
         Raises ValueError or TypeError where shapes, dtypes, memory layout or devices do not fit the signature.
         """
         forms = tuple([(a.__class__, a.shape, a.dtype, a.flags.c_contiguous) for a in arrays])
-        plan = self._plans.get((forms, *sizes.values())) or self._plan(forms, arrays, sizes)
+        plan = self._plans.get((forms, *sizes.items())) or self._plan(forms, arrays, sizes)
         if plan.xp is not np and self.cuda is None:
             return self.reference(*arrays)
         out = [plan.xp.empty(shape, dtype) for shape, dtype in plan.outputs]
@@ -102,7 +102,7 @@ class Kernel:
             (tuple(sizes_found[x] for x in a.axes), dtype if a.dtype == "T" else np.dtype(a.dtype))
             for a in self.outputs
         ]
-        plan = self._plans[forms, *sizes.values()] = Plan(xp, sizes_found, dtype, outputs)
+        plan = self._plans[forms, *sizes.items()] = Plan(xp, sizes_found, dtype, outputs)
         return plan
 
     def check(self, forms: Sequence[Form], sizes: dict[str, int]) -> tuple[dict[str, int], np.dtype[Any]]:

@@ -9,7 +9,7 @@ The first is an identity, to rounding; with the second it makes `backward` the g
 import numpy as np
 
 from aopnp.backend import Array
-from aopnp.layer import Layer, Step
+from aopnp.layer import EVALUATION, Layer, Step
 from aopnp.nn import Loss
 from aopnp.outer_products import dense
 
@@ -30,9 +30,11 @@ def adjoint(layer: Layer, x: Array, g: Array, u: Array, step: Step, tolerance: f
     assert off <= tolerance * scale, f"<backward(g), u> and <g, tangent(u)> differ by {off} at scale {scale}"
 
 
-def tangent_is_derivative(layer: Layer, x: Array, u: Array, h: float = 1e-6, tolerance: float = 1e-7) -> None:
+def tangent_is_derivative(
+    layer: Layer, x: Array, u: Array, h: float = 1e-6, tolerance: float = 1e-7, step: Step = EVALUATION
+) -> None:
     """Assert that `tangent(u)` is the central difference of `forward` along u and the parameters' tangents."""
-    layer.forward(x)
+    layer.forward(x, step)
     tangent = layer.tangent(u)
     start = [parameter.value.copy() for parameter in layer.parameters()]
 
@@ -40,7 +42,7 @@ def tangent_is_derivative(layer: Layer, x: Array, u: Array, h: float = 1e-6, tol
         for parameter, value in zip(layer.parameters(), start, strict=True):
             assert parameter.tangent is not None
             parameter.value[...] = value + t * parameter.tangent
-        return layer.forward(x + t * u)
+        return layer.forward(x + t * u, step)
 
     difference = (moved(h) - moved(-h)) / (2 * h)
     moved(0.0)

@@ -14,6 +14,9 @@ from aopnp.verify.strategies import dtypes, integers_in_floats
 SPECIAL = [0.0, 1.0, -1.5, 3e-39, 1e19, -1e30, 3e38, np.inf, -np.inf, np.nan]
 """Values that go wrong elsewhere: subnormal, with squares that overflow float32, infinite, not a number."""
 
+FIXED = {"G": 2, "V": 4}
+"""Letters of one size: `geometry` is a stride and a padding, `window` two sizes and two strides."""
+
 
 @st.composite
 def arguments(
@@ -21,13 +24,14 @@ def arguments(
 ) -> tuple[list[Array], dict[str, int]]:
     """Arguments for `kernel`: letters are sizes, T is float32 or float64, integers are held in floats.
 
-    With `special`, data may be any of SPECIAL. Index arguments are known by name: `rows` point into M, `count`
-    runs up to K. A size that only outputs have is returned beside the arrays.
+    With `special`, data may be any of SPECIAL. Index arguments are known by name: `rows` point into M, `columns`
+    into N, `pixels` into H W; `count` runs up to K. A size that only outputs have is returned beside the arrays.
     """
     dtype = draw(dtypes)
     sizes = {letter: draw(st.integers(1, largest)) for letter in kernel.letters}
     if "K" in sizes:
         sizes["K"] = min(sizes["K"], sizes.get("M", sizes.get("S", largest)))
+    sizes |= {letter: size for letter, size in FIXED.items() if letter in sizes}
     given = {letter for a in kernel.inputs for letter in a.axes}
 
     def argument(name: str, kind: str, axes: tuple[str, ...]) -> Array:
@@ -42,6 +46,12 @@ def arguments(
                 "count": (1, sizes.get("K", 1)),
                 "label": (-1, sizes.get("P", 1)),  # beyond the classes on both sides
                 "samples": (0, sizes.get("D", 1) - 1),
+                "key": (-(2**63), 2**63 - 1),
+                "counter": (-(2**63), 2**63 - 1),
+                "columns": (0, sizes.get("N", 1) - 1),
+                "geometry": (0, 2),
+                "window": (1, 3),
+                "pixels": (0, sizes.get("H", 1) * sizes.get("W", 1) - 1),
             }[name]
             return draw(hnp.arrays(np.int64, shape, elements=st.integers(low, high)))
         target = np.dtype(dtype if kind == "T" else kind)
@@ -54,6 +64,8 @@ def arguments(
     for a, array in zip(kernel.inputs, arrays, strict=True):
         if a.name == "count" and "K" not in given:
             array[draw(st.integers(0, len(array) - 1))] = sizes["K"]  # K is the largest count
+        if a.name == "geometry":
+            array[0] = max(array[0], 1)  # a stride; a padding may be 0
     return arrays, {x: n for x, n in sizes.items() if x not in given}
 
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from aopnp.backend import Array
 from aopnp.estimators import AOP, Estimator
+from aopnp.layer import Step
 from aopnp.memories import MEMORIES, QueueState, ResidualState, RowState
 from aopnp.outer_products import dense
-from aopnp.policies import POLICIES, Policy, Selection
+from aopnp.policies import POLICIES, Policy, Selection, every_row
 
 
 class Setting(NamedTuple):
@@ -77,9 +78,10 @@ class LibrarySubject:
         if self.state is None:
             self.state = self.estimator.start(batch.x, batch.g)
         self.selections.clear()
-        lr = np.full(len(batch.g), batch.lr)
-        gradient = dense(self.estimator(batch.x, batch.g, self.state, batch.noise, lr)).copy()
-        rows = self.selections[0].rows if len(self.selections) == 1 else np.empty(0)
+        step = Step(lr=np.full(len(batch.g), batch.lr))
+        gradient = dense(self.estimator(batch.x, batch.g, self.state, batch.noise, step)).copy()
+        chosen = self.selections or [every_row(batch.g.shape[1], len(batch.g))]  # K = M: nobody was asked
+        rows = chosen[0].rows if len(chosen) == 1 else np.empty(0)
         memory = self.state.rows() if isinstance(self.state, RowState) else None
         return Outcome(gradient, rows, owed(self.state, gradient), memory)
 

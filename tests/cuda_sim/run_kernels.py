@@ -15,8 +15,8 @@ from aopnp.kernels import KERNELS, Kernel
 
 CUDA = {name: kernel for name, kernel in KERNELS.items() if kernel.cuda}
 
-SIZES = {"R": 2, "M": 5, "N": 150, "P": 3, "K": 4, "S": 300, "D": 5, "L": 256}
-"""More of N and of S than a block has threads; a letter that is not here is 3."""
+SIZES = {"R": 2, "M": 5, "N": 150, "P": 3, "K": 4, "S": 300, "D": 5, "L": 256, "C": 20, "G": 2, "V": 4}
+"""More of N, of S and of A B C than a block has threads; a letter that is not here is 3."""
 
 
 def arguments(kernel: Kernel, dtype: type, shared: bool) -> list[Array]:
@@ -63,7 +63,7 @@ def run_clean(kernel: Kernel, dtype: type, sanitizer: str) -> None:
         arrays, expected = arguments(kernel, dtype, shared), arguments(kernel, dtype, shared)
         with thread_order(order):
             got = launch(kernel, kernel.source(np.dtype(dtype)), dtype, arrays, sanitizer)
-        only = {x: SIZES[x] for x in kernel.letters if not any(x in a.axes for a in kernel.inputs)}
+        only = {x: SIZES.get(x, 3) for x in kernel.letters if not any(x in a.axes for a in kernel.inputs)}
         results = kernel.reference(*expected, **only)
         wanted = results if isinstance(results, tuple) else (results,)
         for ours, theirs in zip((*got, *arrays), (*wanted, *expected), strict=True):

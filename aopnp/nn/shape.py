@@ -1,0 +1,42 @@
+"""Layers that only change the shape of what passes: between images [R, M, H, W, C] and rows [R, M, N]."""
+
+import math
+
+from aopnp.backend import Array
+from aopnp.layer import EVALUATION, Layer, Step
+
+
+class Flatten(Layer):
+    """All axes behind the batch become one: [R, M, ...] -> [R, M, N]."""
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        self.shape = x.shape[2:]
+        return x.reshape(*x.shape[:2], math.prod(self.shape))
+
+    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+        return g.reshape(*g.shape[:2], *self.shape) if needs_input else None
+
+    def tangent(self, u: Array) -> Array:
+        return u.reshape(*u.shape[: u.ndim - len(self.shape)], math.prod(self.shape))
+
+
+class Unflatten(Layer):
+    """Rows become channels-last images: [R, M, N] -> [R, M, H, W, C], N = H W C."""
+
+    def __init__(self, H: int, W: int, C: int) -> None:
+        self.shape = (H, W, C)
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        if x.ndim != 3 or x.shape[2] != math.prod(self.shape):
+            H, W, C = self.shape
+            raise ValueError(
+                f"expected rows [R or 1, M, N] with N = {H} * {W} * {C} = {H * W * C}, got shape {x.shape}; "
+                "give Unflatten the size of the images"
+            )
+        return self.tangent(x)
+
+    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+        return g.reshape(*g.shape[:2], math.prod(self.shape)) if needs_input else None
+
+    def tangent(self, u: Array) -> Array:
+        return u.reshape(*u.shape[:-1], *self.shape)
