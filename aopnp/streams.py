@@ -3,15 +3,18 @@
 Nothing is drawn from a generator that lives on: each use names what it is for, so run r of every configuration
 starts from the same weights, sees the same batches and uses the same selection noise. Configurations are paired,
 can be trained in lock-step, and adding one changes no other; an interrupted run continues with the same numbers.
-Drawn on the host, an epoch at a time, so that CPU and GPU select the same rows.
+Drawn on the host, an epoch at a time, so that CPU and GPU select the same rows; large noise (masks, directions) is
+made where it is used, with the same bits everywhere, by the counter-based generator of `aopnp.kernels.philox`.
 """
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from types import ModuleType
 
 import numpy as np
 
 from aopnp.backend import Array
+from aopnp.kernels import philox
 
 
 class Purpose(IntEnum):
@@ -20,6 +23,7 @@ class Purpose(IntEnum):
     INITIAL = 0
     ORDER = 1
     SELECTION = 2
+    NOISE = 3
 
 
 class Streams:
@@ -33,6 +37,7 @@ class Streams:
         self.seed, self.runs = int(seed), tuple(int(run) for run in runs)
         if not self.runs or min(self.runs) < 0 or self.seed < 0:
             raise ValueError(f"expected seed >= 0 and at least one run >= 0, got seed {seed} and runs {list(runs)}")
+        self._keys: dict[tuple[object, ...], Array] = {}
 
     @property
     def replicas(self) -> int:
@@ -42,8 +47,21 @@ class Streams:
     def draw(self, purpose: Purpose, *index: int, sample: Callable[[np.random.Generator], Array]) -> Array:
         """Return `sample(generator)` of each replica, stacked [R, ...]; [1, ...] if all replicas share one run."""
         distinct = dict.fromkeys(self.runs)
-        drawn = {run: sample(self._generator(run, purpose, *index)) for run in distinct}
+        drawn = {run: sample(np.random.default_rng(self._sequence(run, purpose, *index))) for run in distinct}
         return np.stack([drawn[run] for run in (distinct if len(distinct) == 1 else self.runs)])
 
-    def _generator(self, run: int, purpose: Purpose, *index: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(run, purpose, *index)))
+    def uniform(self, purpose: Purpose, *index: int, step: int, size: int, xp: ModuleType) -> Array:
+        """Return uniform variates in (0, 1), float64 [R, size] of array module `xp`, new ones at every `step`.
+
+        [1, size] if all replicas share one run. A longer draw begins with the shorter one. Nothing waits for the
+        device: the keys are moved there once.
+        """
+        name = (xp.__name__, purpose, *index)
+        if name not in self._keys:
+            runs = self.runs if len(set(self.runs)) > 1 else self.runs[:1]
+            keys = [self._sequence(run, purpose, *index).generate_state(1, np.uint64).view(np.int64) for run in runs]
+            self._keys[name] = xp.asarray(np.concatenate(keys))
+        return philox(self._keys[name], xp.asarray(np.array([step])), S=size)
+
+    def _sequence(self, run: int, purpose: Purpose, *index: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self.seed, spawn_key=(run, purpose, *index))
