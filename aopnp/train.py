@@ -11,15 +11,17 @@ from aopnp.data import Coded
 from aopnp.data.batches import epoch_batches
 from aopnp.layer import Layer, Step
 from aopnp.nn import Loss
-from aopnp.optim import SGD
+from aopnp.noise import selection_noise
+from aopnp.optim import Optimiser
 from aopnp.rules import backprop
-from aopnp.streams import Purpose, Streams
+from aopnp.streams import Streams
 
 Inputs: TypeAlias = Array | Coded
 """Samples [n, N] as numbers, or as bytes that stand for numbers."""
 
 VALIDATION_BATCH = 1024
-"""Rows evaluated at once. Independent of R, so that a replica is evaluated in a stack as it is alone."""
+"""Rows evaluated at once unless another number is given. Independent of R, so that a replica is evaluated in a stack
+as it is alone."""
 
 
 class Divergence(NamedTuple):
@@ -38,7 +40,8 @@ class History:
 
     curves: dict[str, list[Array]] = field(default_factory=dict)
     """train_loss (mean of the batch losses before each step), val_loss, train_accuracy and val_accuracy (share of
-    the rows seen), and what watched layers recorded (`gradient_error`, ...; of several layers `gradient_error/0`)."""
+    the rows seen), what watched layers recorded (`gradient_error`, ...; of several layers `gradient_error/0`) and,
+    summed over the layers, what the training steps cost (`flops`, ...)."""
     diverged: dict[int, Divergence] = field(default_factory=dict)
     """Replica -> where it diverged. Its curves hold NaN or infinity from there on."""
 
@@ -55,17 +58,21 @@ class History:
 def fit(
     network: Layer,
     loss: Loss,
-    optimiser: SGD,
+    optimiser: Optimiser,
     data: tuple[Inputs, Array],
     *,
     streams: Streams,
     batch_size: int,
     epochs: int,
+    first_epoch: int = 1,
     validation: tuple[Inputs, Array] | None = None,
+    validation_batch: int = VALIDATION_BATCH,
     on_epoch: Callable[[int, History], None] = lambda epoch, history: None,
 ) -> History:
     """Train all replicas of an initialised `network` on data (x [n, N], target [n, ...]); return the History.
 
+    To go on with a loaded network, which has seen e epochs, give `first_epoch` e + 1: epochs e + 1 to `epochs` are then
+    trained, and are in the History, as if the first e had come before. `validation_batch` rows are evaluated at once.
     `on_epoch(epoch, history)` is called after each epoch. A replica that diverges is reported in the history and
     does not disturb the others; when all have diverged, training ends. Raises ValueError or TypeError for data that
     does not fit network, loss or batch size: empty, not finite, labels out of range, too small.
@@ -73,12 +80,17 @@ def fit(
     _check(network, loss, data, streams, batch_size, epochs)
     if validation is not None:
         _check(network, loss, validation, streams, 1, epochs)
+    if validation_batch < 1:
+        raise ValueError(f"expected a validation batch of at least 1 row, got {validation_batch}")
+    if not 1 <= first_epoch <= epochs + 1:
+        raise ValueError(f"expected the first epoch from 1 to {epochs + 1}, one past the last, got {first_epoch}")
     history = History()
-    for epoch in range(1, epochs + 1):
+    for epoch in range(first_epoch, epochs + 1):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is looked for below
             measured, finite = _train_epoch(network, loss, optimiser, data, streams, batch_size, epoch)
             if validation is not None:
-                measured |= {f"val_{name}": value for name, value in evaluate(network, loss, *validation).items()}
+                evaluated = evaluate(network, loss, *validation, batch_size=validation_batch)
+                measured |= {f"val_{name}": value for name, value in evaluated.items()}
                 finite[-1] &= np.isfinite(measured["val_loss"])
         history.append(measured)
         for r in np.flatnonzero(~finite.all(0)):
@@ -92,7 +104,7 @@ def fit(
 def _train_epoch(
     network: Layer,
     loss: Loss,
-    optimiser: SGD,
+    optimiser: Optimiser,
     data: tuple[Inputs, Array],
     streams: Streams,
     batch_size: int,
@@ -101,13 +113,12 @@ def _train_epoch(
     """Train one epoch; return its curves and whether each loss and, last, the weights are finite [steps + 1, R]."""
     x, target = data
     xp, steps = array_module(target), len(x) // batch_size
-    noise = {
-        layer: xp.asarray(drawn) for layer, drawn in selection_noise(network, streams, epoch, steps, batch_size).items()
-    }
+    noise = selection_noise(network, streams, epoch, steps, batch_size, xp)
     losses, correct = xp.empty((steps, streams.replicas)), []
     for t, rows in enumerate(epoch_batches(streams, epoch, len(x), batch_size, xp)):
         index = (epoch - 1) * steps + t
-        step = Step(index, optimiser.lr(index), {layer: each[t] for layer, each in noise.items()}, training=True)
+        own_noise = {layer: each[t] for layer, each in noise.items()}
+        step = Step(index, optimiser.lr(index), own_noise, training=True, epoch=epoch)
         batch_target = target.take(rows, 0)
         losses[t], y = backprop(network, loss, x.take(rows, 0), batch_target, step)
         correct.append(loss.correct(y, batch_target))
@@ -118,16 +129,19 @@ def _train_epoch(
     measured = (
         {"train_loss": _sum_steps(host_losses) / steps}
         | _observations(network)
+        | _spent(network)
         | _accuracy("train_accuracy", correct, steps * batch_size)
     )
     return measured, np.vstack([np.isfinite(host_losses), np.all(weights, axis=0)])
 
 
-def evaluate(network: Layer, loss: Loss, x: Inputs, target: Array) -> dict[str, Array]:
+def evaluate(
+    network: Layer, loss: Loss, x: Inputs, target: Array, *, batch_size: int = VALIDATION_BATCH
+) -> dict[str, Array]:
     """Return the mean loss [R], and accuracy [R] where there are classes, of x [n, N] without training anything."""
     losses, correct = [], []
-    for start in range(0, len(x), VALIDATION_BATCH):
-        rows = array_module(target).arange(start, min(start + VALIDATION_BATCH, len(x)))[None]
+    for start in range(0, len(x), batch_size):
+        rows = array_module(target).arange(start, min(start + batch_size, len(x)))[None]
         batch_target = target.take(rows, 0)
         y = network.forward(x.take(rows, 0))
         losses.append(loss.forward(y, batch_target).astype(np.float64) * rows.shape[1])
@@ -154,21 +168,6 @@ def _sum_steps(values: Array) -> Array:
     return np.ascontiguousarray(values.T).sum(-1)
 
 
-def selection_noise(network: Layer, streams: Streams, epoch: int, steps: int, batch_size: int) -> dict[Layer, Array]:
-    """Return the Gumbel noise of one epoch for each layer that wants some: layer -> [steps, R or 1, slots].
-
-    Drawn last slot first, so that the M fresh rows, which come last, meet the same noise whatever a queue holds
-    before them.
-    """
-
-    def draw(number: int, slots: int) -> Array:
-        drawn = streams.draw(Purpose.SELECTION, epoch, number, sample=lambda g: g.gumbel(size=(slots, steps)))
-        return np.ascontiguousarray(drawn.transpose(2, 0, 1)[..., ::-1])
-
-    wanted = {layer: (number, layer.noise_slots(batch_size)) for number, layer in enumerate(network.walk())}
-    return {layer: draw(number, slots) for layer, (number, slots) in wanted.items() if slots}
-
-
 def _observations(network: Layer) -> dict[str, Array]:
     watched = {number: seen for number, layer in enumerate(network.walk()) if (seen := layer.observations())}
     return {
@@ -176,6 +175,14 @@ def _observations(network: Layer) -> dict[str, Array]:
         for number, seen in watched.items()
         for name, value in seen.items()
     }
+
+
+def _spent(network: Layer) -> dict[str, Array]:
+    totals: dict[str, Array] = {}
+    for layer in network.walk():
+        for name, value in layer.spent().items():
+            totals[name] = totals.get(name, 0.0) + to_host(value)
+    return totals
 
 
 def _check(

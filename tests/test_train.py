@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from aopnp import (
     AOP,
-    POLICIES,
     SGD,
     Chain,
     CrossEntropy,
@@ -27,6 +26,7 @@ from aopnp import (
     Watched,
     evaluate,
     fit,
+    randk,
     selection_noise,
     side_by_side,
     stack,
@@ -34,7 +34,12 @@ from aopnp import (
     weightedk,
 )
 from aopnp.data.batches import epoch_batches
+from aopnp.layer import Layer
+from aopnp.ledger import SPENT
+from aopnp.nn import BatchNorm
+from aopnp.optim import Adam
 from aopnp.outer_products import dense
+from aopnp.saving import load, save
 
 
 def problem(seed=0, n=70, N=6, P=4, dtype=np.float64):
@@ -58,7 +63,8 @@ def train(estimators, runs, *, lr=0.5, momentum=0.0, dtype=np.float64, epochs=3,
 
 
 MEMORIES = [NoMemory(), RowMemory(0.9), ResidualMemory(), QueueMemory(20)]
-ZOO = [Exact(), *(AOP(policy, k, memory) for memory in MEMORIES for policy, k in zip(POLICIES.values(), (3, 5, 16)))]  # noqa: B905
+SIZES = ((topk, 3), (weightedk, 5), (randk, 16))
+ZOO = [Exact(), *(AOP(policy, k, memory) for memory in MEMORIES for policy, k in SIZES)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -72,7 +78,7 @@ def test_unlike_estimators_in_one_stack_train_as_each_alone_bit_for_bit(dtype, m
         one, alone = train(lambda i, estimator=estimator: estimator, [2], lr=lr[r], **options)
         for here, there in zip(network.parameters(), one.parameters(), strict=True):
             np.testing.assert_array_equal(here.value[r], there.value[0])
-        assert set(together.curves) == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+        assert set(together.curves) == {"train_loss", "train_accuracy", "val_loss", "val_accuracy", *SPENT}
         for name in together.curves:
             np.testing.assert_array_equal(together[name][:, r], alone[name][:, 0])
 
@@ -123,7 +129,7 @@ def test_the_watcher_by_hand_and_with_several_layers():
     x, g = np.array([[[3.0], [1.0]]]), np.array([[[1.0], [-2.0]]])
     state = watched.start(x, g)
     for _ in range(2):
-        watched(x, g, state, np.zeros((1, 2)), np.ones(1))  # exact 3 - 2 = 1, estimate 3
+        watched(x, g, state, np.zeros((1, 2)), Step())  # exact 3 - 2 = 1, estimate 3
     seen = watched.observations(state)
     assert {name: value[0] for name, value in seen.items()} == {
         "gradient_error": 2.0,
@@ -141,7 +147,7 @@ def test_zero_gradients_agree_and_a_zero_exact_gradient_is_infinitely_wrong():
     x = np.array([[[1.0], [1.0]]] * 3)
     g = np.array([[[0.0], [0.0]], [[1.0], [-1.0]], [[1.0], [0.0]]])
     state = watched.start(x, g)
-    watched(x, g, state, np.zeros((1, 2)), np.ones(1))
+    watched(x, g, state, np.zeros((1, 2)), Step())
     seen = watched.observations(state)
     np.testing.assert_array_equal(seen["gradient_error"], [0, np.inf, 0])
     np.testing.assert_array_equal(seen["gradient_cosine"], [1, 0, 1])
@@ -182,16 +188,97 @@ def test_history_is_what_a_loop_written_by_hand_measures():
         np.testing.assert_allclose(history["val_accuracy"][epoch - 1], (p.argmax(1) == data[1]).mean(), rtol=1e-12)
 
 
-def test_evaluation_in_chunks_is_one_mean(monkeypatch):
+def test_evaluation_in_chunks_is_one_mean():
     x, labels = problem()
     network = Dense(6, 4, AOP(topk, 2, RowMemory()))
     network.initialise(Streams())
     whole = evaluate(network, CrossEntropy(), x, labels)
-    monkeypatch.setattr("aopnp.train.VALIDATION_BATCH", 32)
-    parts = evaluate(network, CrossEntropy(), x, labels)
+    parts = evaluate(network, CrossEntropy(), x, labels, batch_size=32)
     np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-13)
     np.testing.assert_array_equal(parts["accuracy"], whole["accuracy"])
-    assert network.state is None  # evaluation touches no memory
+    assert network.weight_product.state is None  # evaluation touches no memory
+
+
+class Recording(Layer):
+    """Passes everything on, notes how many rows and which steps it saw, and reports a cost of its own."""
+
+    def __init__(self, costs):
+        self.costs, self.rows, self.steps = costs, [], []
+
+    def forward(self, x, step=Step()):  # noqa: B008 - frozen
+        (self.steps.append((step.epoch, step.index)) if step.training else self.rows.append(x.shape[1]))
+        return x
+
+    def backward(self, g, step=Step(), *, needs_input=True):  # noqa: B008
+        return g
+
+    def spent(self):
+        seen, self.reported = len(self.steps) - getattr(self, "reported", 0), len(self.steps)
+        return {name: cost * seen for name, cost in self.costs.items()}
+
+
+def test_fit_numbers_steps_over_all_epochs_evaluates_in_batches_and_adds_up_what_the_layers_spend():
+    data, streams = problem(), Streams(0, [0, 1])
+    first, second = Recording({"flops": np.array([1.0, 2.0])}), Recording({"flops": np.ones(2), "own": np.ones(2)})
+    network = Chain(first, Dense(6, 4), second)
+    network.initialise(streams)
+    options = {"streams": streams, "batch_size": 16, "validation": data, "validation_batch": 32}
+    history = fit(network, CrossEntropy(), SGD(0.1), data, epochs=2, **options)
+    assert first.steps == second.steps == [(epoch, 4 * (epoch - 1) + t) for epoch in (1, 2) for t in range(4)]
+    assert first.rows == [1, 1, *[32, 32, 6] * 2]  # one row to check training data and validation data each
+    dense_alone = Dense(6, 4)
+    dense_alone.initialise(streams)
+    alone = fit(dense_alone, CrossEntropy(), SGD(0.1), data, epochs=2, streams=streams, batch_size=16)
+    np.testing.assert_array_equal(history["flops"] - alone["flops"], [[8, 12]] * 2)
+    np.testing.assert_array_equal(history["own"], [[4, 4]] * 2)
+    assert history["flops"].dtype == np.float64
+
+
+OPTIMISERS = {
+    "sgd": lambda lr: SGD(lr, weight_decay=0.01, schedule=StepDecay(5, 0.5)),
+    "momentum": lambda lr: SGD(lr, 0.9, weight_decay=0.01),
+    "nesterov": lambda lr: SGD(lr, 0.9, nesterov=True, schedule=StepDecay(5, 0.5)),
+    "adam": lambda lr: Adam(lr / 10, weight_decay=0.01, schedule=StepDecay(5, 0.5)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("build", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(build, dtype, tmp_path):
+    """Every memory, watched or not, running statistics and optimiser state, all through the file."""
+    data, streams = problem(dtype=dtype), Streams(3, [2] * len(ZOO))
+    options = {"streams": streams, "batch_size": 16, "epochs": 4, "validation": data}
+
+    def start():
+        zoo = side_by_side(ZOO)
+        network = Chain(Dense(6, 5, Watched(zoo)), BatchNorm(5), ReLU(), Dense(5, 4, zoo))
+        network.initialise(streams, dtype)
+        return network, build(0.1 + 0.05 * np.arange(len(ZOO)))
+
+    network, optimiser = start()
+    whole = fit(network, CrossEntropy(), optimiser, data, **options)
+
+    first, its_optimiser = start()
+    halves = [fit(first, CrossEntropy(), its_optimiser, data, **options | {"epochs": 2})]
+    save(tmp_path / "network.npz", first, its_optimiser, streams=streams, epoch=2)
+
+    second, its_optimiser = start()
+    epoch = load(tmp_path / "network.npz", second, its_optimiser, streams=streams)
+    halves.append(fit(second, CrossEntropy(), its_optimiser, data, first_epoch=epoch + 1, **options))
+    for here, there in zip(second.parameters(), network.parameters(), strict=True):
+        np.testing.assert_array_equal(here.value, there.value)
+    assert "running_error" in whole.curves
+    for name in whole.curves:
+        np.testing.assert_array_equal(np.concatenate([half[name] for half in halves]), whole[name], err_msg=name)
+
+
+def test_nothing_is_left_to_train_after_the_last_epoch():
+    network = Dense(6, 4)
+    network.initialise(Streams())
+    before = network.weight.value.copy()
+    options = {"streams": Streams(), "batch_size": 16, "epochs": 3}
+    assert fit(network, CrossEntropy(), SGD(0.1), problem(), first_epoch=4, **options).curves == {}
+    np.testing.assert_array_equal(network.weight.value, before)
 
 
 @settings(max_examples=20)
@@ -279,6 +366,9 @@ def test_weights_that_overflow_in_the_very_last_step_are_noticed():
     [
         ({"batch_size": 71}, "expected a batch size of at most the 70 samples, got 71"),
         ({"batch_size": 0}, "expected batch size and epochs of at least 1, got 0 and 1"),
+        ({"first_epoch": 0}, "expected the first epoch from 1 to 2, one past the last, got 0"),
+        ({"first_epoch": 3}, "expected the first epoch from 1 to 2, one past the last, got 3"),
+        ({"validation_batch": 0}, "expected a validation batch of at least 1 row, got 0"),
         ({"epochs": 0}, "expected batch size and epochs of at least 1, got 16 and 0"),
         ({"data": (np.empty((0, 6)), np.empty(0, int))}, "at least one, got 0 and 0"),
         ({"data": (problem()[0], problem()[1][:-1])}, "as many samples as targets and at least one, got 70 and 69"),

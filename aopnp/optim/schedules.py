@@ -1,6 +1,7 @@
 """Step-size schedules: a factor in front of the learning rate, as a function of the training step."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,6 +25,25 @@ class StepDecay:
     def __call__(self, step: int) -> float:
         """Return the factor at `step`."""
         return self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class MultiStep:
+    """`factor ** (number of milestones reached)`: times `factor` from each of `milestones` on, steps in rising order.
+
+    A drop after epoch e of S steps each is the milestone e S. Raises ValueError for milestones in another order.
+    """
+
+    milestones: tuple[int, ...]
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if list(self.milestones) != sorted(set(self.milestones)) or (self.milestones and self.milestones[0] < 0):
+            raise ValueError(f"expected milestones >= 0 in rising order, got {self.milestones}; sort them")
+
+    def __call__(self, step: int) -> float:
+        """Return the factor at `step`."""
+        return self.factor ** bisect_right(self.milestones, step)
 
 
 @dataclass(frozen=True)

@@ -1,52 +1,58 @@
-"""Stochastic gradient descent with momentum and Nesterov momentum.
+"""Stochastic gradient descent with momentum, Nesterov momentum and weight decay.
 
-    v <- mu v + gradient        w <- w - lr_t v        (Nesterov: w <- w - lr_t (gradient + mu v))
+    v <- mu v + gradient + wd w        w <- w - lr_t v        (Nesterov: w <- w - lr_t (gradient + wd w + mu v))
 
-Without momentum a gradient in factored form goes straight into the weights and is never multiplied out.
+The weight decay is the classical one, the gradient of wd/2 |w|^2: it passes through the momentum. It shrinks every
+parameter, biases included. Without momentum a gradient in factored form goes straight into the weights and is never
+multiplied out.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from aopnp.backend import Array
-from aopnp.layer import Parameter, Step
+from aopnp.backend import Array, array_module
+from aopnp.knobs import per_replica
+from aopnp.layer import Parameter
+from aopnp.optim.optimiser import Optimiser
 from aopnp.optim.schedules import Schedule, constant
-from aopnp.outer_products import add_scaled, dense
+from aopnp.outer_products import Gradient, add_scaled, dense
 
 
-class SGD:
-    """lr is a number or [R], one step size a replica; `schedule` multiplies it at every step."""
+class SGD(Optimiser):
+    """lr is a number or [R], one step size a replica; `schedule` multiplies it at every step. L2 `weight_decay`."""
 
     def __init__(
-        self, lr: float | Array = 0.01, momentum: float = 0.0, *, nesterov: bool = False, schedule: Schedule = constant
+        self,
+        lr: float | Array = 0.01,
+        momentum: float = 0.0,
+        *,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        schedule: Schedule = constant,
     ) -> None:
-        if not (np.isfinite(lr).all() and np.min(lr) > 0):
-            raise ValueError(f"expected finite step sizes > 0, got lr = {lr}")
+        super().__init__(lr, weight_decay, schedule)
         if not 0 <= momentum < 1:
             raise ValueError(f"expected momentum from 0 to below 1, got {momentum}")
         if nesterov and momentum == 0:
             raise ValueError("expected a momentum > 0 with nesterov, got 0; set momentum, for example 0.9")
-        self.base_lr = np.atleast_1d(np.asarray(lr, np.float64))
-        self.momentum, self.nesterov, self.schedule = momentum, nesterov, schedule
-        self.velocity: dict[Parameter, Array] = {}
+        self.momentum, self.nesterov = momentum, nesterov
 
-    def lr(self, step: int) -> Array:
-        """Return the step size lr_t [R or 1] of training step `step`."""
-        return self.base_lr * self.schedule(step)
+    @property
+    def kind(self) -> str:
+        return "SGD with momentum" if self.momentum else "SGD"
 
-    def update(self, parameters: Sequence[Parameter], step: Step) -> None:
-        """Move every parameter by one step of size `step.lr` along its gradient, in place."""
-        for parameter in parameters:
-            gradient = parameter.grad
-            assert gradient is not None
-            if self.momentum:
-                add_scaled(parameter.value, self._direction(parameter), -step.lr)
-            else:
-                add_scaled(parameter.value, gradient, -step.lr)
+    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
+        if self.momentum:
+            add_scaled(parameter.value, self._direction(parameter, dense(gradient)), -lr)
+            return
+        if self.weight_decay:
+            parameter.value *= per_replica(1 - lr * self.weight_decay, parameter.value)
+        add_scaled(parameter.value, gradient, -lr)
 
-    def _direction(self, parameter: Parameter) -> Array:
-        assert parameter.grad is not None
-        gradient, mu = dense(parameter.grad), self.momentum
-        velocity = self.velocity[parameter] = mu * self.velocity.get(parameter, 0 * gradient) + gradient
+    def _direction(self, parameter: Parameter, gradient: Array) -> Array:
+        w, mu = parameter.value, self.momentum
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * w
+        if parameter not in self.state:
+            self.state[parameter] = array_module(w).zeros_like(w)
+        velocity = self.state[parameter]
+        velocity *= mu
+        velocity += gradient
         return gradient + mu * velocity if self.nesterov else velocity

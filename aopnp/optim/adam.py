@@ -1,0 +1,73 @@
+"""Adam (Kingma and Ba 2015, algorithm 1) with decoupled weight decay (AdamW, Loshchilov and Hutter 2019).
+
+    m <- beta1 m + (1 - beta1) g        v <- beta2 v + (1 - beta2) g^2
+    w <- (1 - lr_t wd) w - lr_t (m / (1 - beta1^n)) / (sqrt(v / (1 - beta2^n)) + eps)
+
+n counts the updates of this parameter, from 1: the divisions make up for m and v starting at zero. It is part of the
+state, so that a resumed run corrects as an uninterrupted one.
+"""
+
+import math
+from dataclasses import dataclass
+
+from aopnp.backend import Array, array_module
+from aopnp.knobs import per_replica
+from aopnp.layer import Parameter
+from aopnp.optim.optimiser import Optimiser
+from aopnp.optim.schedules import Schedule, constant
+from aopnp.outer_products import Gradient, dense
+
+
+@dataclass
+class Moments:
+    """What Adam remembers of a parameter; updated in place."""
+
+    mean: Array
+    """m: running mean of the gradients [R, ...]."""
+    square: Array
+    """v: running mean of their squares [R, ...]."""
+    updates: int = 0
+    """n: number of updates so far."""
+
+
+class Adam(Optimiser):
+    """lr is a number or [R], one step size a replica; `schedule` multiplies it. `weight_decay` as in AdamW.
+
+    The decay shrinks every parameter, biases included, by lr_t weight_decay of itself and does not pass through the
+    moments: L2 regularisation, which would be scaled by 1/sqrt(v) as the gradient is, is another thing.
+    """
+
+    def __init__(
+        self,
+        lr: float | Array = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        *,
+        weight_decay: float = 0.0,
+        schedule: Schedule = constant,
+    ) -> None:
+        super().__init__(lr, weight_decay, schedule)
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+            raise ValueError(f"expected beta1 and beta2 from 0 to below 1, got {beta1} and {beta2}")
+        if not 0 < eps < math.inf:
+            raise ValueError(f"expected a finite eps > 0, got {eps}; it keeps a zero gradient from giving 0/0")
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
+        w, g = parameter.value, dense(gradient)
+        xp = array_module(w)
+        if parameter not in self.state:
+            self.state[parameter] = Moments(xp.zeros_like(w), xp.zeros_like(w))
+        moments = self.state[parameter]
+        moments.updates += 1
+        moments.mean *= self.beta1
+        moments.mean += (1 - self.beta1) * g
+        moments.square *= self.beta2
+        moments.square += (1 - self.beta2) * (g * g)
+        if self.weight_decay:
+            w *= per_replica(1 - lr * self.weight_decay, w)
+        # The corrections are numbers on the host: 1 - beta^n would lose digits in a float32 array.
+        size = per_replica(lr / (1 - self.beta1**moments.updates), w)
+        correction = math.sqrt(1 - self.beta2**moments.updates)
+        w -= size * moments.mean / (xp.sqrt(moments.square) / correction + self.eps)

@@ -1,0 +1,55 @@
+"""What an optimiser is: it moves parameters along their gradients, and keeps what it must remember of each.
+
+w <- w - lr_t direction(gradients so far)        lr_t = lr schedule(t)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from aopnp.backend import Array
+from aopnp.layer import Parameter, Step
+from aopnp.optim.schedules import Schedule
+from aopnp.outer_products import Gradient
+
+
+class Optimiser:
+    """lr is a number or [R], one step size a replica; `schedule` multiplies it at every step."""
+
+    def __init__(self, lr: float | Array, weight_decay: float, schedule: Schedule) -> None:
+        if not (np.isfinite(lr).all() and np.min(lr) > 0):
+            raise ValueError(f"expected finite step sizes > 0, got lr = {lr}")
+        if not 0 <= weight_decay < np.inf:
+            raise ValueError(f"expected a finite weight decay >= 0, got {weight_decay}; 0 turns it off")
+        self.base_lr = np.atleast_1d(np.asarray(lr, np.float64))
+        self.weight_decay, self.schedule = weight_decay, schedule
+        self.state: dict[Parameter, Any] = {}
+
+    @property
+    def kind(self) -> str:
+        """What the state is that this optimiser keeps: only one of the same kind can go on with it."""
+        return type(self).__name__
+
+    def lr(self, step: int) -> Array:
+        """Return the step size lr_t [R or 1] of training step `step`, on the host."""
+        return self.base_lr * self.schedule(step)
+
+    def update(self, parameters: Sequence[Parameter], step: Step) -> None:
+        """Move every parameter by one step of size `step.lr` along its gradient, in place."""
+        for parameter in parameters:
+            assert parameter.grad is not None
+            self.move(parameter, parameter.grad, step.lr)
+
+    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
+        """Move one parameter, value [R, ...], by one step of size lr [R or 1] along `gradient`, in place."""
+        raise NotImplementedError
+
+    def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
+        """Return what is remembered of each of `parameters`; None where that is nothing."""
+        return [self.state.get(parameter) for parameter in parameters]
+
+    def restore(self, parameters: Sequence[Parameter], saved: Sequence[Any]) -> None:
+        """Take over what `saved` returned, now for `parameters`; what was remembered is forgotten."""
+        pairs = zip(parameters, saved, strict=True)
+        self.state = {parameter: state for parameter, state in pairs if state is not None}

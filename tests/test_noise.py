@@ -1,0 +1,115 @@
+"""Selection noise: the same numbers for a slot whatever lies before it, few or many."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aopnp import (
+    AOP,
+    SGD,
+    Chain,
+    CrossEntropy,
+    Dense,
+    QueueMemory,
+    RowMemory,
+    Streams,
+    fit,
+    selection_noise,
+    side_by_side,
+    to_host,
+    topk,
+    weightedk,
+)
+from aopnp.layer import Layer
+from aopnp.noise import EPOCH_SLOTS, LongNoise
+from aopnp.streams import Purpose
+from tests.devices import ON_DEVICES, need
+
+
+class Slots(Layer):
+    """A layer that wants so many variates a step."""
+
+    def __init__(self, slots):
+        self.slots = slots
+
+    def noise_slots(self, batch_size):
+        return self.slots
+
+
+def noise_of(slots, runs=(1, 2), epoch=2, number=0, steps=3):
+    """Return the noise of layer `number` of a network in which all want so many."""
+    layers = [Slots(slots) for _ in range(number + 1)]
+    return selection_noise(Chain(*layers), Streams(5, runs), epoch, steps, 4)[layers[number]]
+
+
+def test_a_layer_of_few_slots_has_its_epoch_drawn_at_once():
+    noise = noise_of(EPOCH_SLOTS, steps=2)
+    drawn = Streams(5, (1, 2)).draw(Purpose.SELECTION, 2, 0, sample=lambda g: g.gumbel(size=(EPOCH_SLOTS, 2)))
+    np.testing.assert_array_equal(noise, drawn[:, ::-1].transpose(2, 0, 1))
+    assert isinstance(noise_of(EPOCH_SLOTS + 1), LongNoise)
+    assert not selection_noise(Slots(0), Streams(), 1, 2, 4)
+
+
+def test_the_early_slots_of_many_are_drawn_for_their_step_alone():
+    noise, streams = noise_of(EPOCH_SLOTS + 7), Streams(5, (1, 2))
+    for t in (2, 0):
+        drawn = streams.draw(Purpose.SELECTION, 2, 0, t, sample=lambda g: g.gumbel(size=7))
+        np.testing.assert_array_equal(noise[t], np.concatenate([drawn[:, ::-1], noise_of(EPOCH_SLOTS)[t]], axis=1))
+        assert noise[t].flags.c_contiguous
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr("aopnp.noise.EPOCH_SLOTS", 6)
+
+
+@pytest.mark.usefixtures("short")
+@given(few=st.integers(1, 14), more=st.integers(0, 14), t=st.integers(0, 2))
+def test_more_slots_change_nothing_for_the_last_ones(few, more, t):
+    assert noise_of(few)[t].shape == (2, few)
+    np.testing.assert_array_equal(noise_of(few)[t], noise_of(few + more)[t][:, more:])
+
+
+@pytest.mark.usefixtures("short")
+def test_no_two_slots_steps_runs_epochs_or_layers_share_a_number():
+    drawn = [
+        noise_of(20, epoch=epoch, number=number)[t] for epoch in (1, 2, 3) for number in (0, 1, 2) for t in (0, 1, 2)
+    ]
+    assert np.unique(drawn).size == np.size(drawn) == 27 * 2 * 20
+    np.testing.assert_array_equal(noise_of(20)[1][1:], noise_of(20, runs=[2])[1])
+    np.testing.assert_array_equal(noise_of(20)[1][1:], noise_of(20, runs=[2, 2])[1])  # one run: drawn once, shared
+
+
+@pytest.mark.usefixtures("short")
+def test_a_stack_of_few_and_many_slots_trains_as_each_alone_bit_for_bit():
+    """Batches of 5: the row memory's slots lie below the limit of 6, the queue's above it."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(23, 6)), rng.integers(0, 4, 23)
+
+    def train(estimator, runs):
+        network, streams = Dense(6, 4, estimator), Streams(0, runs)
+        network.initialise(streams)
+        fit(network, CrossEntropy(), SGD(0.5), data, streams=streams, batch_size=5, epochs=2)
+        return network.weight.value
+
+    members = [AOP(weightedk, 2, RowMemory()), AOP(weightedk, 2, QueueMemory(7)), AOP(topk, 2)]
+    together = train(side_by_side(members), [3, 3, 3])
+    for r, member in enumerate(members):
+        np.testing.assert_array_equal(together[r], train(member, [3])[0])
+
+
+@ON_DEVICES
+def test_on_a_device_lie_the_same_numbers_and_nobody_waits_for_them(device):
+    need(device)
+    import importlib
+
+    from aopnp.backend import DEVICES
+    from aopnp.cuda_sim.device import no_waiting
+
+    xp = importlib.import_module(DEVICES[device])
+    for slots in (3, EPOCH_SLOTS + 3):
+        layer = Slots(slots)
+        with no_waiting():
+            there = selection_noise(layer, Streams(5, (1, 2)), 2, 3, 4, xp)[layer][1]
+        np.testing.assert_array_equal(to_host(there), noise_of(slots)[1])
