@@ -27,6 +27,12 @@ def test_weightedk_is_successive_sampling_by_squared_norms(k):
     assert np.abs(z).max() < 4.5
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_weighted_is_successive_sampling_by_norms(k):
+    norms = np.array([1.0, 2.0, 0.5, 1.5, 3.0])
+    assert np.abs(sampling.pair_z(rows_drawn("weighted", np.log(norms), k), norms)).max() < 4.5
+
+
 def test_the_selection_law_tells_squared_norms_from_norms():
     norms = np.array([1.0, 2.0, 0.5, 1.5, 3.0])
     z = sampling.pair_z(rows_drawn("weightedk", np.log(norms), 2), norms)
@@ -73,12 +79,33 @@ def test_a_row_that_went_wrong_is_selected_at_once(policy, bad):
         assert POLICIES[policy](log_norms, noise, np.array([1])).rows[0, 0] == 2
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", [name for name, policy in POLICIES.items() if not policy.scaled])
 def test_an_empty_slot_comes_last(policy):
     log_norms = np.array([[-np.inf, FLOOR, -np.inf, FLOOR]])
     for seed in range(20):
         noise = np.random.default_rng(seed).gumbel(size=(1, 4))
         assert set(POLICIES[policy](log_norms, noise, np.array([2])).rows[0]) == {1, 3}
+
+
+@pytest.mark.parametrize("policy", [name for name, policy in POLICIES.items() if policy.scaled])
+@pytest.mark.parametrize("filled", [FLOOR, 0.5])
+def test_an_empty_slot_is_never_drawn(policy, filled):
+    log_norms = np.tile([-np.inf, filled, -np.inf, filled, -np.inf], (200, 1))
+    noise = np.random.default_rng(0).gumbel(size=(200, 5))
+    for k in (1, 2, 5):
+        selection = POLICIES[policy](log_norms, noise, np.full(200, k))
+        assert not selection.mask(5)[:, [0, 2, 4]].any()
+        assert selection.mask(5).any() or filled == FLOOR
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_when_all_rows_went_wrong_some_are_selected(policy):
+    log_norms = np.full((50, 90), np.nan)
+    noise = np.random.default_rng(0).gumbel(size=(50, 90))
+    selection = POLICIES[policy](log_norms, noise, np.full(50, 2))
+    assert (selection.count >= 2).all()
+    assert (selection.weights[:, :2] >= 1).all()
+    assert np.isfinite(selection.weights).all()
 
 
 @pytest.mark.parametrize("memory", ["none", "row", "residual", "queue"])
@@ -98,6 +125,12 @@ def test_overflowing_squared_norms_in_float32_still_rank():
     outcome = library(Setting("topk", 1, "row")).step(Batch(x, g / np.float32(1e30), np.zeros((1, 3))))
     assert outcome.rows[0, 0] == 1
     assert np.isfinite(outcome.gradient).all()
+
+
+def test_the_first_rows_are_the_first_that_are_there():
+    log_norms = np.array([[0.0, 9.0, FLOOR, 2.0], [-np.inf, 1.0, np.nan, 0.0]])
+    selection = POLICIES["firstk"](log_norms, np.zeros((1, 4)), np.array([3, 2]))
+    np.testing.assert_array_equal(selection.rows, [[0, 1, 2], [2, 1, 2]])
 
 
 def test_knobs_may_differ_between_replicas():
