@@ -35,6 +35,8 @@ class Step:
     noise: Mapping["Layer", Array] = field(default_factory=dict)
     """Selection noise of the layers that want some: Gumbel variates [R or 1, slots]."""
     training: bool = False
+    epoch: int = 1
+    """Number of the epoch, counted from 1, as in a History."""
 
 
 EVALUATION = Step()
@@ -77,6 +79,17 @@ class Layer:
     def observations(self) -> dict[str, Array]:
         """Return, and reset, what was measured since the last call: name -> mean [R]."""
         return {}
+
+    def spent(self) -> dict[str, Array]:
+        """Return, and reset, what training steps have cost since the last call: name -> total, float64 [R]."""
+        return {}
+
+    def saved(self) -> dict[str, Any]:
+        """Return what must be saved beside the parameters: name -> array, number, None, dataclass, dict or list."""
+        return {}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over what `saved` returned."""
 
 
 class Chain(Layer):

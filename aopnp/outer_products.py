@@ -4,7 +4,7 @@ The weight gradient of a dense layer is `sum over k of a_k b_k^T`. Plain SGD add
 whoever needs the matrix itself asks for `dense`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,7 +23,8 @@ class OuterProducts:
 
     def dense(self) -> Array:
         """Return the sum as a matrix [R, N, P]."""
-        out: Array = array_module(self.b).zeros((len(self.b), self.a.shape[-1], self.b.shape[-1]), self.b.dtype)
+        shape = len(self.b), self.b.shape[-1], self.a.shape[-1]
+        out: Array = array_module(self.b).zeros(shape, self.b.dtype).swapaxes(-1, -2)  # as a dense layer's weights lie
         self.add_to(out, 1.0)
         return out
 
@@ -58,9 +59,28 @@ Gradient: TypeAlias = Array | OuterProducts | SideBySide
 """What an estimator answers: a matrix [R, N, P], or one in factored form."""
 
 
+Multiply: TypeAlias = Callable[[OuterProducts], OuterProducts]
+"""What stands behind a pair of vectors: turns kept pairs into the outer products that they mean."""
+
+
+def as_they_are(pairs: OuterProducts) -> OuterProducts:
+    """Return the pairs: each stands for its own outer product."""
+    return pairs
+
+
 def dense(gradient: Gradient) -> Array:
     """Return `gradient` as a matrix [R, N, P]."""
     return gradient.dense() if isinstance(gradient, OuterProducts | SideBySide) else gradient
+
+
+def kept(gradient: Gradient, n: int, replicas: int) -> Array:
+    """Return how many of the n outer products `gradient` multiplies, int64 [R]; a matrix answers for all of them."""
+    if isinstance(gradient, OuterProducts):
+        return gradient.count
+    if isinstance(gradient, SideBySide):
+        counts = [kept(part, n, where.stop - where.start) for where, part in gradient.parts]
+        return array_module(*counts).concatenate(counts)
+    return array_module(gradient).full(replicas, n)
 
 
 def add_scaled(w: Array, gradient: Gradient, scale: float | Array) -> None:

@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array
+from aopnp.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
-from aopnp.outer_products import Gradient, SideBySide
+from aopnp.layer import Step
+from aopnp.ledger import Overhead, Terms
+from aopnp.outer_products import Gradient, Multiply, SideBySide, as_they_are
+from aopnp.policies import Selection, every_row, side_by_side_selections
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Stacked(Estimator):
                 f"expected slices that follow each other from 0 to R, got {[where for where, _ in self.parts]}"
             )
 
+    @property
+    def remembers(self) -> bool:  # type: ignore[override]
+        return any(estimator.remembers for _, estimator in self.parts)
+
+    @property
+    def factored(self) -> bool:  # type: ignore[override]
+        return all(estimator.factored for _, estimator in self.parts)
+
     def slots(self, batch_size: int) -> int:
         return max(estimator.slots(batch_size) for _, estimator in self.parts)
 
@@ -39,14 +50,37 @@ class Stacked(Estimator):
             raise ValueError(f"expected a stack of R = {len(g)} replicas, got slices up to {self.parts[-1][0].stop}")
         return [estimator.start(_share(x, where), g[where]) for where, estimator in self.parts]
 
-    def __call__(self, x: Array, g: Array, state: list[Any], noise: Array | None, lr: Array) -> SideBySide:
+    def __call__(
+        self, x: Array, g: Array, state: list[Any], noise: Array | None, step: Step, multiply: Multiply = as_they_are
+    ) -> SideBySide:
         def answer(where: slice, estimator: Estimator, own: Any) -> Gradient:
-            slots = estimator.slots(g.shape[-2])
-            # Noise belongs to slots counted from the last: a part takes as many as it has, as it would alone.
-            own_noise = None if noise is None or not slots else _share(noise, where)[..., -slots:]
-            return estimator(_share(x, where), g[where], own, own_noise, _share(lr, where))
+            own_noise, own_step = _own(estimator, where, g.shape[-2], noise, step)
+            return estimator(_share(x, where), g[where], own, own_noise, own_step, multiply)
 
         return SideBySide([(where, answer(where, e, own)) for (where, e), own in zip(self.parts, state, strict=True)])
+
+    def select(self, a: Array, b: Array, noise: Array | None, step: Step) -> Selection | None:
+        def choose(where: slice, estimator: Estimator) -> Selection | None:
+            own_noise, own_step = _own(estimator, where, b.shape[1], noise, step)
+            return estimator.select(_share(a, where), b[where], own_noise, own_step)
+
+        chosen = [choose(where, estimator) for where, estimator in self.parts]
+        if all(selection is None for selection in chosen):
+            return None
+        n, xp = b.shape[1], array_module(b)
+        selections = [
+            every_row(n, where.stop - where.start, xp) if selection is None else selection
+            for (where, _), selection in zip(self.parts, chosen, strict=True)
+        ]
+        return side_by_side_selections(selections)
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        xp, A = array_module(kept), A + 0 * kept
+        costs = [
+            [part + 0 * kept[:, where] for part in estimator.overhead(terms, kept[:, where], A[:, where])]
+            for where, estimator in self.parts
+        ]
+        return Overhead(*(xp.concatenate(column, axis=1) for column in zip(*costs, strict=True)))
 
 
 def stack(members: Sequence[Any]) -> Any:
@@ -85,6 +119,14 @@ def _kind(member: Any) -> Any:
     return type(member), *(
         getattr(member, f.name) if f.metadata.get("shared") else _kind(getattr(member, f.name)) for f in fields(member)
     )
+
+
+def _own(estimator: Estimator, where: slice, n: int, noise: Array | None, step: Step) -> tuple[Array | None, Step]:
+    """Return the noise and the step of one part, for sums of n terms."""
+    slots = estimator.slots(n)
+    # Noise belongs to slots counted from the last: a part takes as many as it has, as it would alone.
+    own_noise = None if noise is None or not slots else _share(noise, where)[..., -slots:]
+    return own_noise, replace(step, lr=_share(step.lr, where))
 
 
 def _share(array: Array, where: slice) -> Array:

@@ -11,7 +11,11 @@ from typing import Any
 
 from aopnp.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
-from aopnp.outer_products import Gradient, dense
+from aopnp.estimators.exact import Exact
+from aopnp.layer import Step
+from aopnp.ledger import Overhead, Terms
+from aopnp.outer_products import Gradient, Multiply, as_they_are, dense
+from aopnp.policies import Selection
 
 
 @dataclass
@@ -19,9 +23,9 @@ class WatchedState:
     """The watched estimator's own state, and sums that stay on the device until an epoch ends."""
 
     inner: Any
-    exact_sum: Array
+    exact_sum: Array | float = 0.0
     """Sum of the exact gradients since the start [R, N, P]."""
-    estimate_sum: Array
+    estimate_sum: Array | float = 0.0
     """Sum of the estimates since the start [R, N, P]."""
     totals: dict[str, Array] = field(default_factory=dict)
     """Name -> sum over the steps since the last report [R]."""
@@ -34,19 +38,28 @@ class Watched(Estimator):
 
     estimator: Estimator
 
+    @property
+    def remembers(self) -> bool:  # type: ignore[override]
+        return self.estimator.remembers
+
+    @property
+    def factored(self) -> bool:  # type: ignore[override]
+        return self.estimator.factored
+
     def slots(self, batch_size: int) -> int:
         return self.estimator.slots(batch_size)
 
     def start(self, x: Array, g: Array) -> WatchedState:
-        sums = [array_module(x, g).zeros((len(g), x.shape[-1], g.shape[-1]), g.dtype) for _ in range(2)]
-        return WatchedState(self.estimator.start(x, g), *sums)
+        return WatchedState(self.estimator.start(x, g))
 
-    def __call__(self, x: Array, g: Array, state: WatchedState, noise: Array | None, lr: Array) -> Gradient:
-        exact = x.swapaxes(-1, -2) @ g
-        answer = self.estimator(x, g, state.inner, noise, lr)
+    def __call__(
+        self, x: Array, g: Array, state: WatchedState, noise: Array | None, step: Step, multiply: Multiply = as_they_are
+    ) -> Gradient:
+        exact = dense(Exact()(x, g, (), None, step, multiply))
+        answer = self.estimator(x, g, state.inner, noise, step, multiply)
         estimate = dense(answer)
-        state.exact_sum += exact
-        state.estimate_sum += estimate
+        state.exact_sum = state.exact_sum + exact
+        state.estimate_sum = state.estimate_sum + estimate
         measured = {
             **_compare("gradient", estimate, exact),
             **_compare("running", state.estimate_sum, state.exact_sum),
@@ -54,6 +67,12 @@ class Watched(Estimator):
         state.totals = {name: state.totals.get(name, 0) + value for name, value in measured.items()}
         state.steps += 1
         return answer
+
+    def select(self, a: Array, b: Array, noise: Array | None, step: Step) -> Selection | None:
+        return self.estimator.select(a, b, noise, step)
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        return self.estimator.overhead(terms, kept, A)  # watching is a measurement: it is not on the bill
 
     def observations(self, state: WatchedState) -> dict[str, Array]:
         means = {name: total / state.steps for name, total in state.totals.items()}

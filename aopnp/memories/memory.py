@@ -10,6 +10,7 @@ import numpy as np
 
 from aopnp.backend import Array
 from aopnp.knobs import each
+from aopnp.ledger import Overhead, Terms
 from aopnp.outer_products import Gradient, OuterProducts
 from aopnp.policies import Selection
 
@@ -21,12 +22,15 @@ class Candidates(NamedTuple):
     """First factors [R or 1, n, N]."""
     b: Array
     """Second factors [R, n, P]."""
-    log_norms: Array
-    """Logarithm of the norm of each outer product, float64 [R, n]; -inf for an empty slot."""
+    log_norms: Array | None
+    """Logarithm of the norm of each outer product, float64 [R, n]; -inf for an empty slot; None: not scored yet."""
 
 
 class Memory:
     """What becomes of the outer products that were not kept."""
+
+    factored: bool = True
+    """Whether it holds pairs of vectors, and `keep` returns the kept pairs as they are."""
 
     def slots(self, batch_size: int) -> int:
         """Return how many candidates n there are for a batch of M rows; the M fresh rows come last."""
@@ -43,6 +47,10 @@ class Memory:
     def keep(self, state: Any, candidates: Candidates, selection: Selection, kept: OuterProducts) -> Gradient:
         """Remember what was not selected; return the gradient estimate [R, N, P]."""
         raise NotImplementedError
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        """Return what remembering costs in steps that kept `kept` [T, R] terms of A numbers on the input side."""
+        return Overhead()
 
 
 def carry_over(decay: float | Array, lr_last: Array, lr: Array) -> Array:

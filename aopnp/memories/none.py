@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from aopnp.backend import Array
-from aopnp.kernels import log_norms
 from aopnp.memories.memory import Candidates, Memory
 from aopnp.outer_products import OuterProducts
 from aopnp.policies import Selection
@@ -17,7 +16,7 @@ class NoMemory(Memory):
         return ()
 
     def candidates(self, state: tuple[()], x: Array, g: Array, lr: Array) -> Candidates:
-        return Candidates(x, g, log_norms(x, g))
+        return Candidates(x, g, None)
 
     def keep(
         self, state: tuple[()], candidates: Candidates, selection: Selection, kept: OuterProducts

@@ -13,6 +13,7 @@ import numpy as np
 from aopnp.backend import Array, array_module
 from aopnp.kernels import log_norms
 from aopnp.knobs import per_replica
+from aopnp.ledger import Overhead, Terms
 from aopnp.memories.memory import Candidates, Memory, carry_over, check_decay
 from aopnp.outer_products import OuterProducts
 from aopnp.policies import Selection
@@ -30,7 +31,7 @@ class QueueState:
     """Number of queued pairs int64 [R]."""
     dropped: Array
     """Number of pairs lost since the start int64 [R]."""
-    lr_last: Array
+    lr_last: Array = field(metadata={"host": True})
     """Step size of the last call [R], on the host."""
 
 
@@ -69,6 +70,7 @@ class QueueMemory(Memory):
         self, state: QueueState, candidates: Candidates, selection: Selection, kept: OuterProducts
     ) -> OuterProducts:
         xp, C = array_module(candidates.a), self.capacity
+        assert candidates.log_norms is not None
         score = xp.where(xp.isnan(candidates.log_norms), np.inf, candidates.log_norms)
         left = ~xp.isneginf(score) & ~selection.mask(score.shape[-1])
         best = xp.argsort(xp.where(left, -score, np.inf), axis=-1, kind="stable")[:, :C]
@@ -83,3 +85,8 @@ class QueueMemory(Memory):
         state.count = stays.sum(-1)
         state.dropped = state.dropped + left.sum(-1) - state.count
         return kept
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        """Queued pairs are scaled and scored; all candidates are copied twice, into place and back into the queue."""
+        n, _, B, _, itemsize = terms
+        return Overhead(3 * self.capacity * (A + B), 4 * itemsize * (self.capacity + n) * (A + B))

@@ -6,13 +6,13 @@ No cross terms: the updates plus E always equal the sum of the exact gradients. 
 is saved: this memory is the yardstick that shows what the row memory's shortcut costs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from aopnp.backend import Array, array_module
-from aopnp.kernels import log_norms
 from aopnp.knobs import per_replica
+from aopnp.ledger import Overhead, Terms
 from aopnp.memories.memory import Candidates, Memory, carry_over, check_decay
 from aopnp.outer_products import OuterProducts
 from aopnp.policies import Selection
@@ -24,7 +24,7 @@ class ResidualState:
 
     residual: Array
     """E: the sum of the outer products that were not selected at the last step [R, N, P]."""
-    lr_last: Array
+    lr_last: Array = field(metadata={"host": True})
     """Step size of the last call [R], on the host."""
 
 
@@ -33,6 +33,7 @@ class ResidualMemory(Memory):
     """Exact error feedback; `decay` (a number or [R]) shrinks the residual at each step. Ranks the fresh rows only."""
 
     decay: float | Array = 1.0
+    factored = False
 
     def __post_init__(self) -> None:
         check_decay(self.decay)
@@ -44,7 +45,7 @@ class ResidualMemory(Memory):
     def candidates(self, state: ResidualState, x: Array, g: Array, lr: Array) -> Candidates:
         rho = carry_over(self.decay, state.lr_last, lr)
         state.residual *= per_replica(rho**2, state.residual)
-        return Candidates(x, g, log_norms(x, g))
+        return Candidates(x, g, None)
 
     def keep(self, state: ResidualState, candidates: Candidates, selection: Selection, kept: OuterProducts) -> Array:
         xp = array_module(candidates.b)
@@ -53,3 +54,8 @@ class ResidualMemory(Memory):
         left = xp.where(selected[..., None], candidates.a.dtype.type(0), candidates.a)
         state.residual = left.swapaxes(-1, -2) @ candidates.b
         return estimate
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        """The product of all that is left, and a residual of A B numbers that is scaled, read, added and written."""
+        n, _, B, _, itemsize = terms
+        return Overhead(2 * (n - kept) * A * B + 2 * A * B, 4 * itemsize * A * B)

@@ -7,12 +7,13 @@ constant. One step loses nothing; over several steps the accumulated factors mul
 x_t g_{t+1}^T appear that the exact gradients do not have: compare `ResidualMemory` and `QueueMemory`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from aopnp.backend import Array, array_module
 from aopnp.kernels import accumulate
+from aopnp.ledger import Overhead, Terms
 from aopnp.memories.memory import Candidates, Memory, carry_over, check_decay
 from aopnp.outer_products import OuterProducts
 from aopnp.policies import Selection
@@ -28,7 +29,7 @@ class RowState:
     """Accumulated output gradients [R, M, P]."""
     fresh: Array
     """bool [R, M]: rows that were selected at the last step count as zero, whatever a and b still hold."""
-    lr_last: Array
+    lr_last: Array = field(metadata={"host": True})
     """Step size of the last call [R], on the host."""
 
     def rows(self) -> tuple[Array, Array]:
@@ -65,3 +66,8 @@ class RowMemory(Memory):
     def keep(self, state: RowState, candidates: Candidates, selection: Selection, kept: OuterProducts) -> OuterProducts:
         state.fresh = selection.mask(state.fresh.shape[-1])
         return kept
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        """One multiply-add for each number of a batch; its rows and the memory are read, the memory written."""
+        n, _, B, _, itemsize = terms
+        return Overhead(2 * n * (A + B), 3 * itemsize * n * (A + B))

@@ -1,8 +1,17 @@
 """Layers and losses. A new one is one file (or one class beside its kin) and one line here."""
 
 from aopnp.nn.activations import Activation, ReLU, Sigmoid, Softmax, Tanh
+from aopnp.nn.augment import RandomCropFlip
+from aopnp.nn.conv import Conv2d
 from aopnp.nn.dense import Dense
+from aopnp.nn.dropout import ChannelDropout, Dropout
+from aopnp.nn.init import Initialiser, KaimingNormal, XavierUniform, uniform_fan_in
 from aopnp.nn.losses import CrossEntropy, Loss, MeanSquaredError
+from aopnp.nn.norm import BatchNorm
+from aopnp.nn.pooling import AveragePool2d, GlobalAveragePool, MaxPool2d
+from aopnp.nn.residual import Residual
+from aopnp.nn.shape import Flatten, Unflatten
+from aopnp.nn.unfold import Geometry, Unfold
 
 ACTIVATIONS: dict[str, type[Activation]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid, "softmax": Softmax}
 LOSSES: dict[str, type[Loss]] = {"mean_squared_error": MeanSquaredError, "cross_entropy": CrossEntropy}
@@ -11,12 +20,29 @@ __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "Activation",
+    "AveragePool2d",
+    "BatchNorm",
+    "ChannelDropout",
+    "Conv2d",
     "CrossEntropy",
     "Dense",
+    "Dropout",
+    "Flatten",
+    "Geometry",
+    "GlobalAveragePool",
+    "Initialiser",
+    "KaimingNormal",
     "Loss",
+    "MaxPool2d",
     "MeanSquaredError",
+    "RandomCropFlip",
     "ReLU",
+    "Residual",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Unflatten",
+    "Unfold",
+    "XavierUniform",
+    "uniform_fan_in",
 ]

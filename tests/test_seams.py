@@ -1,0 +1,311 @@
+"""The three products of a layer, each with its own estimator: exactness, adjoints, memory, noise, the ledger."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aopnp import (
+    AOP,
+    POLICIES,
+    Dense,
+    Exact,
+    QueueMemory,
+    ResidualMemory,
+    RowMemory,
+    Stacked,
+    Step,
+    Streams,
+    Watched,
+    randk,
+    side_by_side,
+    to_device,
+    to_host,
+    topk,
+)
+from aopnp.nn import Conv2d
+from aopnp.outer_products import dense
+from aopnp.policies import ColumnRowSampling, bernoulli, crs
+from aopnp.sizes import EpochRatios, Ratio
+from aopnp.verify import adjoint
+from tests.devices import ON_DEVICES, need
+
+SEAMS = ("estimator", "forward", "input_gradient")
+LAYERS = {
+    "dense": lambda **options: Dense(6, 4, **options),
+    "conv": lambda **options: Conv2d(6, 4, 3, 2, 1, **options),
+    "conv by example": lambda **options: Conv2d(6, 4, 3, 2, 1, unit="example", **options),
+}
+EACH = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+UNSCALED = {"topk", "weightedk", "randk", "weighted", "firstk", "energy", "energy_sampling"}
+
+
+def inputs(layer, rng, R=2, M=5, integers=False):
+    shape = (R, M, 5, 4, 6) if isinstance(layer, Conv2d) else (R, M, 6)
+    return rng.integers(-3, 4, shape).astype(float) if integers else rng.normal(size=shape)
+
+
+def prepared(make, rng, R=2, M=5, integers=False, **options):
+    """Return (layer, x, g, step) of a training step with noise for all products."""
+    layer = make(**options)
+    layer.initialise(Streams(1, range(R)))
+    if integers:
+        for parameter in layer.parameters():
+            parameter.value[...] = rng.integers(-3, 4, parameter.value.shape)
+    x = inputs(layer, rng, R, M, integers)
+    y = layer.forward(x)
+    g = rng.integers(-3, 4, y.shape).astype(float) if integers else rng.normal(size=y.shape)
+    noise = rng.gumbel(size=(R, layer.noise_slots(M)))
+    return layer, x, g, Step(noise={layer: noise}, training=True)
+
+
+def results(layer, x, g, step):
+    y = layer.forward(x, step)
+    dx = layer.backward(g, step)
+    return y, dx, dense(layer.weight.grad), layer.bias.grad
+
+
+@EACH
+@pytest.mark.parametrize("seam", SEAMS)
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("size", [Ratio(1.0), Ratio(0.1, minimal=10**6)], ids=["ratio 1", "minimal >= n"])
+def test_what_keeps_everything_is_exact_bit_for_bit(make, seam, policy, size):
+    rng = np.random.default_rng(0)
+    layer, x, g, step = prepared(make, rng, **{seam: AOP(POLICIES[policy], size)})
+    exact = make()
+    exact.initialise(Streams(1, range(2)))
+    for got, expected in zip(results(layer, x, g, step), results(exact, x, g, step), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@EACH
+@pytest.mark.parametrize("policy", ["topk", "bernoulli", "crs", "uniform"])
+def test_evaluation_is_exact_and_costs_nothing(make, policy):
+    estimator = AOP(POLICIES[policy], Ratio(0.3))
+    layer, x, _, _ = prepared(make, np.random.default_rng(0), forward=estimator)
+    exact = make()
+    exact.initialise(Streams(1, range(2)))
+    np.testing.assert_array_equal(layer.forward(x), exact.forward(x))
+    assert layer.spent() == {}
+
+
+@EACH
+@pytest.mark.parametrize("policy", POLICIES)
+@given(seed=st.integers(0, 10**6), R=st.integers(1, 3))
+def test_a_sampled_forward_is_differentiated_through_its_sample(make, policy, seed, R):
+    """Backward is the adjoint of tangent at the same sample, whose forward is linear in X, W and b."""
+    rng = np.random.default_rng(seed)
+    layer, x, g, step = prepared(make, rng, R, forward=AOP(POLICIES[policy], Ratio(0.5)))
+    for parameter in layer.parameters():
+        parameter.tangent = rng.normal(size=parameter.value.shape)
+    adjoint.adjoint(layer, x, g, inputs(layer, rng, R), step)
+
+
+@EACH
+@pytest.mark.parametrize("policy", sorted(POLICIES.keys() - UNSCALED - {"bernoulli_reference"}))
+def test_each_sampled_product_is_unbiased(make, policy):
+    """The mean over many draws (they are replicas) of all four results of a layer, by z values."""
+    draws, rng = 4000, np.random.default_rng(0)
+    for seam in SEAMS:
+        layer = make(**{seam: AOP(POLICIES[policy], 3)})
+        layer.initialise(Streams(1, [0] * draws))
+        x = inputs(layer, rng, 1, 5)
+        y = layer.forward(x)
+        g = np.ascontiguousarray(np.broadcast_to(rng.normal(size=(1, *y.shape[1:])), y.shape))
+        step = Step(noise={layer: rng.gumbel(size=(draws, layer.noise_slots(5)))}, training=True)
+        exact = make()
+        exact.initialise(Streams(1))
+        expected = results(exact, x, g[:1], step)
+        for got, want in zip(results(layer, x, g, step), expected, strict=True):
+            off = got.mean(0) - want[0]
+            z = off / (got.std(0) / np.sqrt(draws) + 1e-12)
+            assert np.abs(z[np.abs(off) > 1e-9]).max(initial=0) < 5.5, seam
+
+
+@EACH
+def test_channel_sampling_equals_slicing_and_unselected_inputs_get_no_gradient(make):
+    rng = np.random.default_rng(3)
+    layer, x, g, step = prepared(make, rng, 1, integers=True, forward=AOP(POLICIES["firstk"], 2))
+    y, dx, dw, _ = results(layer, x, g, step)
+    narrow = Dense(2, 4) if isinstance(layer, Dense) and not isinstance(layer, Conv2d) else Conv2d(2, 4, 3, 2, 1)
+    narrow.initialise(Streams(1))
+    w = layer.weight.value.reshape(1, -1, 6, 4)
+    narrow.weight.value[...] = w[:, :, :2].reshape(1, -1, 4)
+    narrow.bias.value[...] = layer.bias.value
+    y_narrow, dx_narrow, dw_narrow, _ = results(narrow, np.ascontiguousarray(x[..., :2]), g, Step())
+    np.testing.assert_array_equal(y, y_narrow)
+    np.testing.assert_array_equal(dx[..., :2], dx_narrow)
+    np.testing.assert_array_equal(dw.reshape(1, -1, 6, 4)[:, :, :2], dw_narrow.reshape(1, -1, 2, 4))
+    assert not dx[..., 2:].any()
+    assert not dw.reshape(1, -1, 6, 4)[:, :, 2:].any()
+
+
+@pytest.mark.parametrize("unit", ["patch", "example"])
+@pytest.mark.parametrize("policy", ["topk", "randk", "weightedk"])
+@given(seed=st.integers(0, 10**6))
+def test_mem_aop_with_conv2d_conserves(unit, policy, seed):
+    """Approximation plus memory equals the exact gradient of the first step, on integers; unselected rows wait."""
+    rng = np.random.default_rng(seed)
+    make = LAYERS["conv" if unit == "patch" else "conv by example"]
+    layer, x, g, step = prepared(make, rng, integers=True, estimator=AOP(POLICIES[policy], 2, RowMemory()))
+    _, _, estimate, _ = results(layer, x, g, step)
+    exact = LAYERS["conv"]()
+    exact.initialise(Streams(1, range(2)))
+    _, _, whole, _ = results(exact, x, g, step)
+    rest = make(estimator=AOP(topk, g.size, RowMemory()) if unit == "patch" else Exact())
+    a, b = layer.weight_product.state.rows()
+    if unit == "example":  # the memory lies in image space: what it holds is the gradient of the remembered images
+        rest.initialise(Streams(1, range(2)))
+        rest.forward(a.reshape(x.shape), step)
+        rest.backward(b.reshape(g.shape), step)
+        owed = dense(rest.weight.grad)
+    else:
+        owed = a.swapaxes(-1, -2) @ b
+    np.testing.assert_array_equal(estimate + owed, whole)
+    assert layer.weight_product.state.fresh.sum() == 2 * 2
+
+
+def test_patches_are_ranked_from_the_image_as_from_their_rows():
+    rng = np.random.default_rng(0)
+    estimator = AOP(topk, Ratio(0.3))
+    layer, x, g, step = prepared(LAYERS["conv"], rng, estimator=estimator, integers=True)
+    watched, *_ = prepared(LAYERS["conv"], np.random.default_rng(0), estimator=Watched(estimator), integers=True)
+    step = Step(noise={layer: step.noise[layer], watched: step.noise[layer]}, training=True)
+    assert type(layer.weight_product.estimator.score).__name__ == "PatchNorms"
+    for got, expected in zip(results(layer, x, g, step), results(watched, x, g, step), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert layer.spent()["overhead_flops"][0] < watched.spent()["overhead_flops"][0]
+
+
+@EACH
+def test_replicas_train_as_each_alone(make):
+    estimators = [Exact(), AOP(topk, 2), AOP(topk, 3), AOP(randk, 2, RowMemory(0.5)), AOP(bernoulli, 2), AOP(crs, 2)]
+    seams = [(e if e.memory.__class__.__name__ == "NoMemory" else Exact()) if e != Exact() else e for e in estimators]
+    rng, R = np.random.default_rng(0), len(estimators)
+    stacks = {"forward": side_by_side(seams), "input_gradient": side_by_side(seams)}
+    layer, x, g, step = prepared(make, rng, R, estimator=side_by_side(estimators), **stacks)
+    together = results(layer, x, g, step)
+    spent = layer.spent()
+    for r in range(R):
+        # A part of a stack, so that patches are ranked by their rows as in the stack, not from the image.
+        alone = make(estimator=Stacked([(slice(0, 1), estimators[r])]), forward=seams[r], input_gradient=seams[r])
+        alone.initialise(Streams(1, [r]))
+        alone.forward(x[r : r + 1])
+        parts, end = [], step.noise[layer].shape[-1]
+        for name in reversed(layer.products):  # each product's own noise, counted from its end
+            parts.insert(0, step.noise[layer][r : r + 1, end - alone._slots(name, 5) : end])
+            end -= layer._slots(name, 5)
+        own = Step(noise={alone: np.concatenate(parts, axis=1)}, training=True)
+        for stacked, one in zip(together, results(alone, x[r : r + 1], g[r : r + 1], own), strict=True):
+            np.testing.assert_allclose(stacked[r], one[0], rtol=1e-12, atol=1e-12)
+        for name, cost in alone.spent().items():
+            assert spent[name][r] == pytest.approx(cost[0])
+
+
+@ON_DEVICES
+@EACH
+def test_the_same_on_a_device(make, device):
+    need(device)
+    out = {}
+    for where in ("cpu", device):
+        rng = np.random.default_rng(0)
+        sampled = AOP(bernoulli, Ratio(0.5))
+        layer = make(estimator=AOP(topk, 2, RowMemory()), forward=AOP(crs, 3), input_gradient=sampled)
+        layer.initialise(Streams(1, range(2)), np.float64, where)
+        x = inputs(layer, rng)
+        g = rng.normal(size=(*layer.forward(to_device(x, where)).shape,))
+        noise = rng.gumbel(size=(2, layer.noise_slots(5)))
+        step = Step(noise={layer: to_device(noise, where)}, training=True)
+        got = results(layer, to_device(x, where), to_device(g, where), step)
+        out[where] = [to_host(a) for a in (*got, *layer.spent().values())]
+    for got, expected in zip(out[device], out["cpu"], strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_noise_of_the_weight_gradient_does_not_depend_on_the_other_products():
+    """It lies last: adding a sampled forward product changes no selection of the weight gradient."""
+    rng, estimator = np.random.default_rng(0), AOP(randk, 2)
+    alone, x, g, step = prepared(LAYERS["dense"], rng, estimator=estimator)
+    both = LAYERS["dense"](estimator=estimator, input_gradient=AOP(randk, 2))
+    both.initialise(Streams(1, range(2)))
+    noise = np.concatenate([rng.gumbel(size=(2, 4)), step.noise[alone]], axis=1)
+    step = Step(noise={alone: step.noise[alone], both: noise}, training=True)
+    np.testing.assert_array_equal(results(alone, x, g, step)[2], results(both, x, g, step)[2])
+    assert (results(alone, x, g, step)[1] != results(both, x, g, step)[1]).any()
+
+
+def test_the_ledger_by_hand():
+    """Dense 6 -> 4, M = 5, float64: forward keeps 3 of 6, the input gradient 2 of 4, the weight gradient 2 of 5."""
+    layer, x, g, step = prepared(
+        LAYERS["dense"],
+        np.random.default_rng(0),
+        estimator=AOP(topk, 2, RowMemory()),
+        forward=AOP(topk, 3),
+        input_gradient=AOP(crs, 2),
+    )
+    results(layer, x, g, step)
+    M, N, P = 5, 6, 4
+    products = 2 * M * 3 * P + 2 * M * 3 * 2 + 2 * 2 * 3 * P
+    scores = 2 * N * (M + P) + 2 * P * (3 + M) + 2 * M * (3 + P)
+    scaling, memory = 2 * min(3, M), 2 * M * (3 + P)
+    assert layer.spent() == {
+        "flops": pytest.approx([products + scores + scaling + memory] * 2),
+        "exact_flops": pytest.approx([3 * 2 * M * N * P] * 2),
+        "overhead_flops": pytest.approx([scores + scaling + memory] * 2),
+        "bytes_moved": pytest.approx([16 * (3 * (M + P) + 2 * (3 + M) + 2 * (3 + P)) + 24 * M * (3 + P)] * 2),
+    }
+    assert layer.spent() == {}
+
+
+def test_the_ledger_of_a_convolution_counts_the_products_behind_an_example():
+    layer, x, g, step = prepared(LAYERS["conv by example"], np.random.default_rng(0), estimator=AOP(topk, 2))
+    results(layer, x, g, step)
+    M, positions, N, P, image, out = 5, 3 * 2, 54, 4, 5 * 4 * 6, 3 * 2 * 4
+    exact = 2 * M * positions * N * P
+    spent = layer.spent()
+    assert spent["exact_flops"][0] == 3 * exact
+    assert spent["flops"][0] == 2 * exact + 2 * exact / 5 + 2 * M * (image + out)
+
+
+def test_k_follows_its_schedule_over_the_epochs():
+    layer, x, g, step = prepared(LAYERS["dense"], np.random.default_rng(0), estimator=AOP(topk, EpochRatios((1, 0.4))))
+    for epoch, count in ((1, 5), (2, 2), (3, 2)):
+        layer.forward(x, step)
+        layer.backward(g, Step(noise=step.noise, training=True, epoch=epoch))
+        np.testing.assert_array_equal(layer.weight.grad.count, [count] * 2)
+
+
+def test_keeping_nothing_remembers_everything():
+    layer, x, g, step = prepared(
+        LAYERS["dense"], np.random.default_rng(0), integers=True, estimator=AOP(topk, 0, RowMemory())
+    )
+    _, _, estimate, _ = results(layer, x, g, step)
+    assert not estimate.any()
+    a, b = layer.weight_product.state.rows()
+    np.testing.assert_array_equal(a, x)
+    np.testing.assert_array_equal(b, g)
+    with pytest.raises(ValueError, match="k = 0"):
+        results(*prepared(LAYERS["dense"], np.random.default_rng(0), estimator=AOP(crs, 0)))
+
+
+def test_wrong_use_gets_a_sentence():
+    memory = AOP(topk, 2, RowMemory())
+    for seam in ("forward", "input_gradient"):
+        for estimator in (memory, Watched(memory), side_by_side([Exact(), memory])):
+            with pytest.raises(ValueError, match="expected estimators without memory for the forward product"):
+                Dense(2, 3, **{seam: estimator})
+    for bad in (ResidualMemory(), QueueMemory(4)):
+        with pytest.raises(ValueError, match=r"expected no memory beside .*; use NoMemory"):
+            AOP(ColumnRowSampling(), 2, bad)
+    with pytest.raises(ValueError, match="answers with pairs where an example is the unit"):
+        Conv2d(2, 3, 3, unit="example", estimator=Watched(AOP(topk, 2, ResidualMemory())))
+    with pytest.raises(ValueError, match="patch or example, got 'row'"):
+        Conv2d(2, 3, 3, unit="row")
+    layer = Conv2d(2, 3, 3, estimator=AOP(topk, 2))
+    layer.initialise(Streams())
+    with pytest.raises(ValueError, match="expected a forward pass before noise is drawn"):
+        layer.noise_slots(4)
+    with pytest.raises(ValueError, match=r"expected images \[R or 1, M, H, W, C\] with R = 1 and C = 2, got shape"):
+        layer.forward(np.ones((1, 4, 5, 5, 3)))
+    with pytest.raises(TypeError, match="expected images of the weights' dtype float64, got float32"):
+        layer.forward(np.ones((1, 4, 5, 5, 2), np.float32))
