@@ -7,13 +7,16 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from aopnp.data import DataError
 from experiments.bench import add_bench
 from experiments.check import add_check
 from experiments.config import UsageError
+from experiments.deep.command import add_deep
 from experiments.info import add_info
 from experiments.paper import add_paper
+from experiments.products import add_products
 from experiments.quickstart import add_quickstart
 from experiments.single import add_energy, add_mnist
 from plots import PlotError
@@ -25,6 +28,10 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], Command]]] = 
     "energy": ("one configuration of the paper's regression experiment", add_energy),
     "mnist": ("one configuration of the paper's classification experiment", add_mnist),
     "paper": ("all 38 configurations of the paper, 10 runs each, then the six figures", add_paper),
+    "products": ("the error of every sampling policy against K on random matrices", add_products),
+    "mlp": ("approximate products on MNIST: three dense layers", partial(add_deep, experiment="mlp")),
+    "cnn": ("approximate products on MNIST: two convolutions, two dense layers", partial(add_deep, experiment="cnn")),
+    "cifar": ("approximate products on CIFAR-10: a residual network", partial(add_deep, experiment="cifar")),
     "check": ("the agreement with the published curves, z values printed", add_check),
     "bench": ("benchmarks as ratios measured in one run", add_bench),
     "info": ("versions, array backends, where data and results lie", add_info),

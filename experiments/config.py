@@ -1,9 +1,12 @@
 """What one configuration is: the "config" entry of a result file, its defaults, and what it is called on disk."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from aopnp import AOP, MEMORIES, POLICIES, SGD, Estimator, Exact, Memory
+from aopnp import AOP, MEMORIES, POLICIES, SGD, Estimator, Exact, Memory, side_by_side
+from aopnp.policies import PAPER_POLICIES
+from experiments.configuration import off_defaults
 
 
 class UsageError(ValueError):
@@ -43,8 +46,17 @@ class Config:
             knobs["capacity"] = self.capacity
         return MEMORIES[self.memory](**knobs)
 
-    def optimiser(self) -> SGD:
-        """Return the optimiser that this configuration names."""
+    def estimators(self, stacked: Sequence["Config"]) -> Estimator:
+        """Return the estimator that answers for several configurations side by side."""
+        return side_by_side([config.estimator() for config in stacked])
+
+    def stack(self, run: int) -> Hashable:
+        """Return what a stack shares: the minibatches and step sizes, on a device those of all runs."""
+        shared = replace(self, policy="", memory="", k=None, capacity=None, decay=1.0, runs=1)
+        return shared, run if self.device == "cpu" else None
+
+    def optimiser(self, steps: int = 1) -> SGD:
+        """Return the optimiser that this configuration names, whatever the number of steps."""
         return SGD(self.lr, self.momentum, nesterov=self.nesterov)
 
     def check(self) -> None:
@@ -66,26 +78,15 @@ class Config:
     def stem(self) -> str:
         """Return the file name without ending: policy, memory and K, then all that is off the defaults."""
         parts = ["exact"] if self.policy == "exact" else [self.policy, self.memory, f"k{self.k}"]
-        default = DEFAULTS[self.dataset]
         if self.memory == "queue" and self.capacity != self.batch_size:
             parts.append(f"capacity{self.capacity}")
-        for field in fields(self)[fields_before("batch_size") :]:
-            value = getattr(self, field.name)
-            if value != getattr(default, field.name):
-                name = field.name.replace("_", "-")
-                # All digits of a number: two configurations must never share a file.
-                parts.append(name if value is True else f"{name}{str(value).removesuffix('.0')}")
-        return "-".join(parts)
+        names = [field.name for field in fields(self)]
+        return "-".join(parts + off_defaults(self, DEFAULTS[self.dataset], names[names.index("batch_size") :]))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the "config" entry of the result file; capacity, which few have, comes last."""
         entries = asdict(self)
         return entries | {"capacity": entries.pop("capacity")}
-
-
-def fields_before(name: str) -> int:
-    """Return how many fields of a Config stand before `name`."""
-    return [field.name for field in fields(Config)].index(name)
 
 
 def configuration(dataset: str, policy: str | None = None, memory: str | None = None, **changes: Any) -> Config:
@@ -107,7 +108,7 @@ def seven(dataset: str, k: int, **changes: Any) -> list[Config]:
 
     Like estimators stand together, so that a lock-step program stacks them.
     """
-    schemes = [("exact", "none")] + [(policy, memory) for memory in ("none", "row") for policy in POLICIES]
+    schemes = [("exact", "none")] + [(policy, memory) for memory in ("none", "row") for policy in PAPER_POLICIES]
     return [configuration(dataset, policy, memory, k=k, **changes) for policy, memory in schemes]
 
 

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from aopnp import MEMORIES, POLICIES
+from aopnp import MEMORIES
 from aopnp.backend import CURE, probe
+from aopnp.policies import PAPER_POLICIES
 from experiments.config import DEFAULTS, Config, UsageError, configuration
 from experiments.runner import Running
 
@@ -16,7 +17,7 @@ def add_configuration(parser: argparse.ArgumentParser, dataset: str) -> None:
     add = parser.add_argument
     add(
         "--policy",
-        choices=["exact", *POLICIES],
+        choices=["exact", *PAPER_POLICIES],
         default=default.policy,
         help="which outer products to keep (%(default)s)",
     )
@@ -50,12 +51,12 @@ def chosen_configuration(args: argparse.Namespace, dataset: str) -> Config:
     """Return the configuration that the options name; raises UsageError for options that contradict each other."""
     default = DEFAULTS[dataset]
     if args.policy == "exact":
-        _refuse(args, ["k", "memory"], "the exact gradient keeps every outer product")
+        refuse(args, ["k", "memory"], "the exact gradient keeps every outer product")
     memory = "none" if args.policy == "exact" else args.memory or default.memory
     if memory == "none":
-        _refuse(args, ["decay"], "without memory nothing decays")
+        refuse(args, ["decay"], "without memory nothing decays")
     if memory != "queue":
-        _refuse(args, ["capacity"], "only a queue memory has one")
+        refuse(args, ["capacity"], "only a queue memory has one")
     return configuration(
         dataset,
         args.policy,
@@ -91,9 +92,10 @@ def chosen_device(name: str) -> str:
     return name
 
 
-def _refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+def refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Raise UsageError for options that were given although they mean nothing here."""
     for name in names:
-        if getattr(args, name) is not None:
-            raise UsageError(
-                f"expected no --{name} here, because {why}, got --{name} {getattr(args, name)}; leave it out"
-            )
+        if (value := getattr(args, name)) is not None:
+            option = f"--{name.replace('_', '-')}"
+            got = option if value is True else f"{option} {value}"
+            raise UsageError(f"expected no {option} here, because {why}, got {got}; leave it out")

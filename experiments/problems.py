@@ -3,26 +3,12 @@
 scikit-learn is imported where it is used: the processes that train on images do without it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import numpy as np
 
 from aopnp import Chain, CrossEntropy, Dense, Estimator, Layer, MeanSquaredError, Softmax
-from aopnp.backend import Array
 from aopnp.data import Coded, load_energy, load_mnist
-from aopnp.nn import Loss
-from aopnp.train import Inputs
-
-
-class Data(NamedTuple):
-    """Training and validation rows (x [n, N], target [n, ...]), and how many rows accuracies are counted against."""
-
-    train: tuple[Inputs, Array]
-    validation: tuple[Inputs, Array]
-    train_total: int
-    validation_total: int
+from experiments.deep.problems import DEEP
+from experiments.problem import Data, Problem
 
 
 def energy_data(data_dir: str | None, batch_size: int) -> Data:
@@ -68,15 +54,6 @@ def digits_data(data_dir: str | None, batch_size: int) -> Data:
     return Data((train, train_y), (test, test_y), seen, len(test))
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A data set with the network and the loss that are trained on it."""
-
-    load: Callable[[str | None, int], Data]
-    network: Callable[[Estimator], Layer]
-    loss: Callable[[], Loss]
-
-
 def _double_softmax(estimator: Estimator) -> Layer:
     # The paper's network ends in a softmax, and its cross-entropy applies log-softmax once more.
     return Chain(Dense(784, 10, estimator), Softmax())
@@ -92,4 +69,5 @@ PROBLEMS = {
     "fashion_mnist": _images("fashion_mnist"),
     "kmnist": _images("kmnist"),
     "digits": Problem(digits_data, lambda estimator: Dense(64, 10, estimator), CrossEntropy),
+    **DEEP,
 }

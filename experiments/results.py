@@ -15,29 +15,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from experiments.config import Config, UsageError
+from experiments.config import UsageError
+from experiments.configuration import Configuration
 
 SCHEMA = 1
 
 
-def result_path(out: Path, config: Config) -> Path:
+def result_path(out: Path, config: Configuration) -> Path:
     """Return where the result of `config` lies: <out>/<dataset>/<stem>.json."""
     return out / config.dataset / f"{config.stem()}.json"
 
 
-def run_path(out: Path, config: Config, run: int) -> Path:
+def run_path(out: Path, config: Configuration, run: int) -> Path:
     """Return where one finished run waits for the others: <out>/<dataset>/.runs/<stem>-run<r>.json."""
     return out / config.dataset / ".runs" / f"{config.stem()}-run{run}.json"
 
 
-def prepare(out: Path, config: Config) -> None:
+def prepare(out: Path, config: Configuration) -> None:
     """Make the folder of waiting runs; raises UsageError where it cannot be written."""
     with _writing():
         run_path(out, config, 0).parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=run_path(out, config, 0).parent).close()
 
 
-def _write(out: Path, config: Config, path: Path, content: dict[str, Any]) -> None:
+def _write(out: Path, config: Configuration, path: Path, content: dict[str, Any]) -> None:
     """Write `content` atomically; what a killed process leaves half written lies among the waiting runs."""
     prepare(out, config)
     temporary = run_path(out, config, 0).with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -54,7 +55,7 @@ def _writing() -> Iterator[None]:
         raise UsageError(f"expected an output folder that can be written, got {error}; choose another --out") from error
 
 
-def read_json(path: Path, config: Config) -> dict[str, Any] | None:
+def read_json(path: Path, config: Configuration) -> dict[str, Any] | None:
     """Return the content of a result or run file of `config`, or None if there is none.
 
     Raises UsageError for a file that is damaged, of another schema, or of another configuration: it is not
@@ -77,17 +78,17 @@ def read_json(path: Path, config: Config) -> dict[str, Any] | None:
     return content
 
 
-def read_run(out: Path, config: Config, run: int) -> dict[str, Any] | None:
+def read_run(out: Path, config: Configuration, run: int) -> dict[str, Any] | None:
     """Return the record of a finished run that waits for the others, or None."""
     return read_json(run_path(out, config, run), config)
 
 
-def write_run(out: Path, config: Config, run: int, record: dict[str, Any]) -> None:
+def write_run(out: Path, config: Configuration, run: int, record: dict[str, Any]) -> None:
     """Keep the record of a finished run."""
     _write(out, config, run_path(out, config, run), {"schema": SCHEMA, "config": config.as_dict(), **record})
 
 
-def merge(out: Path, config: Config) -> None:
+def merge(out: Path, config: Configuration) -> None:
     """Write the result file once all runs of `config` are there."""
     records = [read_run(out, config, run) for run in range(config.runs)]
     found = [record for record in records if record is not None]
@@ -107,7 +108,7 @@ def merge(out: Path, config: Config) -> None:
     _write(out, config, result_path(out, config), content)
 
 
-def forget_runs(out: Path, config: Config) -> None:
+def forget_runs(out: Path, config: Configuration) -> None:
     """Remove the run files of `config`, and their folder if only what a killed process left half written is there."""
     for run in range(config.runs):
         run_path(out, config, run).unlink(missing_ok=True)

@@ -1,15 +1,15 @@
 """Train what is missing: in parallel processes over runs, keeping every finished run, resuming where it stopped.
 
-The unit of work is a stack: on the CPU one run of all the configurations that can share its minibatches
-(lock-step), on a device all their runs, which it trains at once. Random streams
+The unit of work is a stack, as the configurations say: of the paper's experiments on the CPU one run of all those
+that can share its minibatches (lock-step), on a device all their runs at once. Random streams
 depend on (seed, run, purpose) only and a stack trains as each member alone, so neither the grouping nor the order
 nor an interruption shows in a result.
 """
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
-from experiments.config import Config, UsageError
+from experiments.config import UsageError
+from experiments.configuration import Configuration
 from experiments.results import forget_runs, merge, prepare, read_json, read_run, result_path, write_run
 from experiments.training import Member, load, train_stack
 
@@ -33,7 +34,7 @@ class Running:
     force: bool = False
 
 
-def train_all(configs: Sequence[Config], running: Running) -> list[dict[str, Any]]:
+def train_all(configs: Sequence[Configuration], running: Running) -> list[dict[str, Any]]:
     """Return the contents of all result files of `configs`, training only what is not there yet."""
     for config in configs:
         config.check()
@@ -43,7 +44,7 @@ def train_all(configs: Sequence[Config], running: Running) -> list[dict[str, Any
         prepare(running.out, config)
         if running.force:
             _forget(running.out, config)
-    units = [unit for group in _lock_step(unfinished) for unit in _missing(group, running.out)]
+    units = _missing(unfinished, running.out)
     with (
         closing(_in_parallel(units, running)) as finished,
         tqdm(total=sum(map(len, units)), unit="run", disable=_quiet(running, units)) as bar,
@@ -81,25 +82,17 @@ def _in_parallel(units: Sequence[list[Member]], running: Running) -> Generator[i
         get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
-def _lock_step(configs: Sequence[Config]) -> list[list[Config]]:
-    """Group the configurations that see the same minibatches with the same step sizes."""
-    groups: dict[Config, list[Config]] = {}
+def _missing(configs: Sequence[Configuration], out: Path) -> list[list[Member]]:
+    """Return the runs that are not there yet in stacks, where like estimators stand together."""
+    stacks: dict[Hashable, list[Member]] = {}
     for config in configs:
-        shared = replace(config, policy="", memory="", k=None, capacity=None, decay=1.0, runs=1)
-        groups.setdefault(shared, []).append(config)
-    return list(groups.values())
+        for run in range(config.runs):
+            if read_run(out, config, run) is None:
+                stacks.setdefault(config.stack(run), []).append((config, run))
+    return list(stacks.values())
 
 
-def _missing(group: list[Config], out: Path) -> list[list[Member]]:
-    """Return the stacks of runs that are not there yet."""
-    runs = range(max(config.runs for config in group))
-    missing = [[(c, run) for c in group if run < c.runs and read_run(out, c, run) is None] for run in runs]
-    if group[0].device != "cpu":  # like estimators together, each with all its runs
-        missing = [[(c, run) for c in group for members in missing for one, run in members if one is c]]
-    return [members for members in missing if members]
-
-
-def _check_data(configs: Sequence[Config], data_dir: str | None) -> None:
+def _check_data(configs: Sequence[Configuration], data_dir: str | None) -> None:
     """Load the data here first, so that what is wrong with it is said once and before anything starts."""
     for dataset, batch_size, dtype in dict.fromkeys((c.dataset, c.batch_size, c.dtype) for c in configs):
         data = load(dataset, data_dir, batch_size, dtype)
@@ -109,7 +102,7 @@ def _check_data(configs: Sequence[Config], data_dir: str | None) -> None:
             raise UsageError(f"expected --batch-size of at most {rows}, the rows there are, got {batch_size}; lower it")
 
 
-def _forget(out: Path, config: Config) -> None:
+def _forget(out: Path, config: Configuration) -> None:
     result_path(out, config).unlink(missing_ok=True)
     forget_runs(out, config)
 

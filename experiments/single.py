@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.config import Config
+from experiments.configuration import Configuration
 from experiments.options import add_configuration, add_running, chosen_configuration, chosen_running
 from experiments.results import result_path
 from experiments.runner import train_all
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, dataset: str) -> int:
     return report_divergence([config], results)
 
 
-def report_divergence(configs: Sequence[Config], results: Sequence[dict[str, Any]]) -> int:
+def report_divergence(configs: Sequence[Configuration], results: Sequence[dict[str, Any]]) -> int:
     """Say on standard error which results diverged, and where; return the exit code, 1 if there is one."""
     diverged = [(c, r["diverged_at"]) for c, r in zip(configs, results, strict=True) if r["status"] == "diverged"]
     for config, at in diverged:

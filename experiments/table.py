@@ -13,8 +13,12 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
     The last column is the share K/M of the outer products that the exact gradient multiplies.
     """
-    rows = [HEADER, *(_row(result) for result in results)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
+    return aligned([HEADER, *(_row(result) for result in results)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return cells as text in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
@@ -26,11 +30,12 @@ def _row(result: dict[str, Any]) -> tuple[str, ...]:
     scheme = "exact" if exact else f"{config['policy']}, memory {config['memory']}, K = {config['k']}"
     share = 1.0 if exact else config["k"] / config["batch_size"]
     marked = scheme if result["status"] == "finished" else f"{scheme} ({result['status']})"
-    finals = (_final(history.get(name)) for name in ("train_loss", "val_loss", "val_accuracy"))
+    finals = (final(history.get(name)) for name in ("train_loss", "val_loss", "val_accuracy"))
     return (marked, *finals, f"{100 * share:.1f} %")
 
 
-def _final(runs: list[list[float | None]] | None) -> str:
+def final(runs: list[list[float | None]] | None) -> str:
+    """Return the last value of each run as text: mean and standard deviation."""
     if runs is None:
         return "-"
     last = np.array([run[-1] for run in runs], dtype=float)

@@ -9,14 +9,15 @@ import numpy as np
 import scipy.linalg.blas  # noqa: F401 - loaded before threads are limited: a BLAS that came later would escape
 from threadpoolctl import threadpool_limits
 
-from aopnp import History, Streams, fit, side_by_side
+from aopnp import History, Streams, fit
 from aopnp.backend import Array, to_device
 from aopnp.data import Coded
 from aopnp.train import Inputs
-from experiments.config import Config
-from experiments.problems import PROBLEMS, Data
+from experiments.configuration import Configuration
+from experiments.problem import Data
+from experiments.problems import PROBLEMS
 
-Member: TypeAlias = tuple[Config, int]
+Member: TypeAlias = tuple[Configuration, int]
 """One run of one configuration."""
 
 
@@ -34,25 +35,26 @@ def load(dataset: str, data_dir: str | None, batch_size: int, dtype: str) -> Dat
 
 
 def train_stack(members: Sequence[Member], data_dir: str | None) -> list[dict[str, Any]]:
-    """Train several runs of configurations that differ in policy, memory, capacity, K and decay only, as one stack.
+    """Train runs of configurations whose `stack` keys are equal, as one stack.
 
     Returns a record each: {"history": {curve: [epochs]}, "diverged_at": None or {...}, "seconds": its share}.
     """
     config, began = members[0][0], time.perf_counter()
     problem, data = PROBLEMS[config.dataset], load(config.dataset, data_dir, config.batch_size, config.dtype)
-    network = problem.network(side_by_side([config.estimator() for config, _ in members]))
+    network = problem.network(config.estimators([each for each, _ in members]))
     streams = Streams(config.seed, [run for _, run in members])
     network.initialise(streams, config.dtype, config.device)
     with threadpool_limits(1):  # one BLAS thread: a stack then equals each run alone, bit for bit
         history = fit(
             network,
             problem.loss(),
-            config.optimiser(),
+            config.optimiser(config.epochs * (len(data.train[0]) // config.batch_size)),
             _moved(data.train, config.device),
             streams=streams,
             batch_size=config.batch_size,
             epochs=config.epochs,
             validation=_moved(data.validation, config.device),
+            validation_batch=problem.validation_batch,
         )
     seconds = (time.perf_counter() - began) / len(members)
     return [record(history, r, run, data, config) | {"seconds": seconds} for r, (config, run) in enumerate(members)]
@@ -63,7 +65,7 @@ def _moved(pair: tuple[Inputs, Array], device: str) -> tuple[Inputs, Array]:
     return x.to_device(device) if isinstance(x, Coded) else to_device(x, device), to_device(target, device)
 
 
-def record(history: History, replica: int, run: int, data: Data, config: Config) -> dict[str, Any]:
+def record(history: History, replica: int, run: int, data: Data, config: Configuration) -> dict[str, Any]:
     """Return what one replica's run left: curves with null where not finite, and after a divergence."""
     epochs, train_rows = config.epochs, len(data.train[0]) // config.batch_size * config.batch_size
     validation_rows = len(data.validation[0])

@@ -7,27 +7,35 @@ from plots.results import PlotError
 __all__ = ["NAMES", "PlotError", "draw"]
 
 GROWTH = ("growth-k", "growth-width", "growth-batch", "growth-replicas")
-NAMES = ("2a", "2b", "2c", "3a", "3b", "3c", *GROWTH, "quickstart")
+DEEP = ("mlp", "mlp-full", "cnn", "cnn-full", "cifar", "cifar-full")
+NAMES = ("2a", "2b", "2c", "3a", "3b", "3c", *GROWTH, *DEEP, "products", "quickstart")
 
 
-def draw(name: str, results: Path, out: Path, recorded: Path | None = None, device: str = "cpu") -> list[Path]:
+def draw(
+    name: str, results: Path, out: Path, recorded: Path | None = None, device: str = "cpu", suffix: str = ""
+) -> list[Path]:
     """Draw one figure of NAMES from the result files below `results`; returns [out/name.png, out/name.svg].
 
     `recorded` is the folder of the published runs, whose means are overlaid where they exist. The same input
-    gives the same bytes. `device` is where the results were trained. PlotError, a sentence, for an unknown name and
-    for files that cannot be used.
+    gives the same bytes. `device` is where the results were trained. `suffix` is how the result files of a deep
+    experiment end that was trained off its defaults ("-epochs2-devicegpu"), and its figure then too. PlotError, a
+    sentence, for an unknown name and for files that cannot be used.
     """
     if name not in NAMES:
         raise PlotError(f"expected a figure among {', '.join(NAMES)}, got {name!r}")
     try:
-        from plots import growth, paper, quickstart, style
+        from plots import deep, growth, paper, products, quickstart, style
     except ModuleNotFoundError as error:
         raise PlotError(f"figures need matplotlib, got {error}: pip install 'aopnp[experiments]'") from error
     with style.house_style():
         if name == "quickstart":
             figure = quickstart.figure(results, device)
+        elif name == "products":
+            figure = products.figure(results)
         elif name in GROWTH:
             figure = growth.figure(name, results)
+        elif name in DEEP:
+            figure = deep.figure(name, results, suffix or ("" if device == "cpu" else f"-device{device}"))
         else:
             figure = paper.figure(name, results, recorded, device)
-        return style.save(figure, name, out)
+        return style.save(figure, name + suffix, out)

@@ -15,7 +15,8 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument(
         "names", nargs="+", choices=NAMES, metavar="NAME",
         help="2a 2b 2c: energy, K = 18, 9, 3; 3a 3b 3c: mnist, K = 32, 16, 8; quickstart: the digits; "
-        "growth-k growth-width growth-batch growth-replicas: the cost of a step, as `bench growth` measured it",
+        "growth-k growth-width growth-batch growth-replicas: the cost of a step, as `bench growth` measured it; "
+        "mlp cnn cifar, mlp-full ...: approximate products in deep networks",
     )  # fmt: skip
     words.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
     words.add_argument(
@@ -26,6 +27,10 @@ def parser() -> argparse.ArgumentParser:
         "--device", choices=["cpu", "gpu", "cuda-sim"], default="cpu",
         help="where the results were trained; default: %(default)s",
     )  # fmt: skip
+    words.add_argument(
+        "--suffix", default="", metavar="TEXT",
+        help="how the result files of a deep experiment end that was trained off its defaults: --suffix=-epochs2",
+    )  # fmt: skip
     words.add_argument("--out", type=Path, default=Path("figures"), help="default: %(default)s")
     return words
 
@@ -35,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         for name in options.names:
-            print(*draw(name, options.results, options.out, options.recorded, options.device), sep="\n")
+            where = options.results, options.out, options.recorded, options.device
+            print(*draw(name, *where, suffix=options.suffix), sep="\n")
     except PlotError as error:
         print(f"python -m plots: {error}", file=sys.stderr)
         return 2

@@ -46,9 +46,14 @@ class Result:
     """One result file: history quantity -> [runs, epochs], NaN where a value was null or not reached."""
 
     path: Path
+    config: dict[str, Any]
     history: dict[str, Array]
-    batch_size: int
     diverged: bool
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch."""
+        return int(self.config["batch_size"])
 
     def runs_of(self, quantity: str) -> Array:
         """The curves [runs, epochs] of one quantity; PlotError where the file has none."""
@@ -91,7 +96,8 @@ def _result(path: Path, content: dict[str, Any]) -> Result:
     if content["status"] not in ("finished", "diverged"):
         raise ValueError(f"status {content['status']!r}")
     history = {quantity: _curves(runs) for quantity, runs in content["history"].items()}
-    return Result(path, history, int(content["config"]["batch_size"]), content["status"] == "diverged")
+    int(content["config"]["batch_size"])  # every configuration has one
+    return Result(path, content["config"], history, content["status"] == "diverged")
 
 
 def _curves(runs: list[list[float | None]]) -> Array:

@@ -1,5 +1,6 @@
 """Data sets: found in a folder or downloaded into it, known by their checksums, refused when damaged."""
 
+from aopnp.data.cifar10 import load_cifar10
 from aopnp.data.coded import Coded
 from aopnp.data.energy import ENERGY_COLUMNS, load_energy
 from aopnp.data.files import DataError, DataFile, data_folder, find
@@ -13,6 +14,7 @@ __all__ = [
     "ImageData",
     "data_folder",
     "find",
+    "load_cifar10",
     "load_energy",
     "load_mnist",
 ]

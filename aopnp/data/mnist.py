@@ -26,10 +26,10 @@ SHAPES = {
 class ImageData(NamedTuple):
     """Pictures as rows of pixels 0..255 and their classes 0..9, in the original order."""
 
-    x_train: NDArray[np.uint8]  # [60000, 784]
-    y_train: NDArray[np.uint8]  # [60000]
-    x_test: NDArray[np.uint8]  # [10000, 784]
-    y_test: NDArray[np.uint8]  # [10000]
+    x_train: NDArray[np.uint8]  # [n, N], for MNIST [60000, 784]
+    y_train: NDArray[np.uint8]  # [n]
+    x_test: NDArray[np.uint8]  # [n, N], for MNIST [10000, 784]
+    y_test: NDArray[np.uint8]  # [n]
 
 
 def _files(

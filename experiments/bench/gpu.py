@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from aopnp import AOP, RowMemory, k_best, topk
+from aopnp import AOP, RowMemory, Step, k_best, topk
 from aopnp.backend import Array, array_module, to_device
 from aopnp.kernels import accumulate
 from aopnp.outer_products import dense
@@ -76,7 +76,7 @@ def products(
 def _aop_step(estimator: AOP, state: list[Any], x: Array, g: Array, noise: Array) -> Array:
     if not state:
         state.append(estimator.start(x, g))
-    return dense(estimator(x, g, state[0], noise, np.ones(1)))
+    return dense(estimator(x, g, state[0], noise, Step()))
 
 
 def _exact_step(x: Array, g: Array) -> Array:

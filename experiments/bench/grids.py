@@ -14,7 +14,7 @@ from experiments.bench.steps import Work
 from experiments.bench.timing import interleaved
 from experiments.config import Config
 from experiments.paper import configurations
-from experiments.problems import Data
+from experiments.problem import Data
 from experiments.training import load, train_stack
 
 EAGER_STEPS = 100

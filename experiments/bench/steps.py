@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aopnp import AOP, Estimator, Exact, OuterProducts, RowMemory, topk
+from aopnp import AOP, Estimator, Exact, OuterProducts, RowMemory, Step, topk
 from aopnp.backend import Array
 from aopnp.outer_products import add_scaled
 from experiments.bench.row import Row, against
@@ -41,10 +41,11 @@ def problem(M: int, N: int, P: int, R: int = 1, *, shared: bool = True, transpos
 def step(estimator: Estimator, on: Problem) -> Work:
     """Return a whole step: memory, selection, gather, product, and SGD's update of the weights in place."""
     state, lr = estimator.start(on.x, on.g), np.full(len(on.g), LR)
+    at = Step(lr=lr)
     noise = np.zeros((1, on.x.shape[-2]))  # topk ignores it; a training loop draws it once an epoch
 
     def one_step() -> None:
-        add_scaled(on.w, estimator(on.x, on.g, state, noise, lr), -lr)
+        add_scaled(on.w, estimator(on.x, on.g, state, noise, at), -lr)
 
     return one_step
 

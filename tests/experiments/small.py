@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aopnp.ledger import SPENT
 from experiments.config import Config, configuration, seven
 from experiments.results import result_path
 from experiments.runner import Running, train_all
@@ -45,6 +46,11 @@ def train(out: Path, configs: Sequence[Config], jobs: int = 1, *, force: bool = 
 
 def histories(results: Sequence[dict[str, Any]]) -> list[Any]:
     return [result["history"] for result in results]
+
+
+def learnt(history: dict[str, Any]) -> dict[str, Any]:
+    """Losses and accuracies: what is left of a history without what it cost."""
+    return {name: curves for name, curves in history.items() if name not in SPENT}
 
 
 def without_times(result: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import scipy
 
 from aopnp import has_gpu
+from aopnp.ledger import SPENT
 from experiments.__main__ import COMMANDS, main
 from experiments.config import Config, configuration
 from experiments.paper import configurations
@@ -105,7 +106,7 @@ def test_energy_prints_its_values_and_its_file(command: Command, energy_dir: str
     config = configuration("energy", "topk", "queue", k=3, capacity=50, epochs=3, runs=2, dtype="float64")
     assert ended.out.splitlines()[-1] == str(result_path(out, config))
     assert files(out) == expected_files(out, [config])
-    assert set(json.loads(result_path(out, config).read_text())["history"]) == {"train_loss", "val_loss"}
+    assert set(json.loads(result_path(out, config).read_text())["history"]) == {"train_loss", "val_loss", *SPENT}
 
 
 def test_every_option_reaches_the_configuration(command: Command, energy_dir: str, out: Path) -> None:

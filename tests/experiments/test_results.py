@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import aopnp
+from aopnp.ledger import SPENT
 from experiments import runner
 from experiments.config import Config, UsageError
 from experiments.results import result_path, run_path
@@ -47,7 +48,7 @@ def test_a_result_file_holds_what_the_interface_says(out: Path) -> None:
         ("batch_size", 64), ("epochs", 2), ("runs", 3), ("lr", 0.02), ("decay", 1.0), ("momentum", 0.0),
         ("nesterov", False), ("seed", 9), ("dtype", "float32"), ("device", "cpu"), ("capacity", 64),
     ]  # fmt: skip
-    assert sorted(content["history"]) == sorted(CURVES)
+    assert sorted(content["history"]) == sorted([*CURVES, *SPENT])
     for curves in content["history"].values():
         assert [len(curve) for curve in curves] == [2, 2, 2]
         assert all(type(value) is float for curve in curves for value in curve)
