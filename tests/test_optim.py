@@ -210,3 +210,15 @@ def test_schedules(total, t):
 def test_wrong_values_get_a_sentence(build, sentence):
     with pytest.raises(ValueError, match=sentence):
         build()
+
+
+@pytest.mark.parametrize(
+    "optimiser", [SGD(4e-4, weight_decay=1e-3), Adam(4e-4, weight_decay=1e-3)], ids=["sgd", "adam"]
+)
+def test_a_small_decay_is_not_lost_in_float32(optimiser):
+    """lr wd = 4e-7 is 3.4 units in the last place of 1: as a factor 1 - lr wd it would be 7 % off."""
+    start = np.random.default_rng(0).uniform(1, 2, (1, 100, 200)).astype(np.float32)
+    steps = 100
+    w = moved(optimiser, start, [np.zeros_like(start)] * steps)
+    shrunk = np.log(start.astype(float) / w).mean()
+    assert shrunk == pytest.approx(steps * 4e-7, rel=0.01)

@@ -13,15 +13,19 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_blocks_run_one_after_another(capsys):
+def test_the_python_blocks_run_one_after_another(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names = {"__name__": "readme"}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2
-    assert (names["history"]["running_error"][-1, 3] < names["history"]["running_error"][-1, 1:3]).all()
+    assert len(printed) == 3
+    error = [float(value) for value in printed[1].strip("[]").split()]
+    assert error[3] < min(error[1:3])
+    assert 0.5 < float(printed[2].strip("[]")) < 0.9
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.npz"]
 
 
 def test_the_policy_of_the_readme_obeys_the_laws():

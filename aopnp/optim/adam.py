@@ -66,7 +66,7 @@ class Adam(Optimiser):
         moments.square *= self.beta2
         moments.square += (1 - self.beta2) * (g * g)
         if self.weight_decay:
-            w *= per_replica(1 - lr * self.weight_decay, w)
+            w -= per_replica(lr * self.weight_decay, w) * w
         # The corrections are numbers on the host: 1 - beta^n would lose digits in a float32 array.
         size = per_replica(lr / (1 - self.beta1**moments.updates), w)
         correction = math.sqrt(1 - self.beta2**moments.updates)

@@ -43,7 +43,8 @@ class SGD(Optimiser):
             add_scaled(parameter.value, self._direction(parameter, dense(gradient)), -lr)
             return
         if self.weight_decay:
-            parameter.value *= per_replica(1 - lr * self.weight_decay, parameter.value)
+            # Not w (1 - lr wd): that factor would be rounded to float32, and a small decay lost.
+            parameter.value -= per_replica(lr * self.weight_decay, parameter.value) * parameter.value
         add_scaled(parameter.value, gradient, -lr)
 
     def _direction(self, parameter: Parameter, gradient: Array) -> Array:
