@@ -36,6 +36,14 @@ def mlp_step(torch: Any, x: Array, labels: Array, widths: Sequence[int], lr: flo
     return one_step
 
 
+def conv_weight_gradient(torch: Any, x: Array, g: Array, kernel: int, padding: int, layout: str) -> Callable[[], Any]:
+    """Return the exact weight gradient of images [M, H, W, C] and g [M, I, J, P], which lie in torch's `layout`."""
+    in_memory = getattr(torch, layout)
+    images, gradients = (torch.from_numpy(a).permute(0, 3, 1, 2).contiguous(memory_format=in_memory) for a in (x, g))
+    shape = g.shape[-1], x.shape[-1], kernel, kernel
+    return lambda: torch.nn.grad.conv2d_weight(images, shape, gradients, padding=padding)
+
+
 def selector(torch: Any, policy: str, K: int, M: int) -> Callable[[Any, Any], Any]:
     """Return (A, B) -> the K kept rows, by the squared norm of their outer products or by chance."""
     if policy == "randk":

@@ -152,7 +152,7 @@ DEFAULTS = {
     default.experiment: default
     for default in (
         #         name          batch  epochs  runs   lr   minimal k
-        _default("mlp",            50,      8,    5, 0.001, 10),
+        _default("mlp",            50,     20,    5, 0.001, 10),
         _default("cnn",            64,      2,    3, 0.01,   1),
         _default("cifar",         128,      4,    2, 0.1,   10),
         _default("mlp-full",       50,     20,    5, 0.001, 10),

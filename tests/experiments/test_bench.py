@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import experiments
-from aopnp import Exact
-from experiments.bench import cpu, eager, gpu, grids, growth, memory, mlp, steps, timing
+from aopnp import AOP, Exact, RowMemory, Step, topk
+from aopnp.policies import bernoulli
+from experiments.bench import conv, cpu, eager, gpu, grids, growth, memory, mlp, steps, timing
 from experiments.bench.row import Row, against
 from experiments.paper import configurations
 from tests.devices import need
@@ -128,6 +129,49 @@ def test_the_rows_that_need_no_data_are_measured(monkeypatch: pytest.MonkeyPatch
     assert len(rows) == 2 + 2 + 3
     assert rows[-1].ours == "not measured: torch is not installed"
     assert all(row.figure is not None and row.figure >= 0 and row.limit for row in rows[:-1])
+
+
+SMALL_CONVOLUTION = {"IMAGES": (16, 5, 5, 2), "OUTPUTS": 3, "KERNEL": 3, "PADDING": 1}
+
+
+@pytest.fixture
+def small_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SMALL_CONVOLUTION.items():
+        monkeypatch.setattr(conv, name, value)
+
+
+def test_the_convolutions_rows_are_measured(small_convolution: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "import_torch", lambda: None)
+    *rows, last = cpu.ROWS["conv"](1, None)
+    assert last.ours == "not measured: torch is not installed"
+    assert [(row.opponent.split(":")[0], row.limit) for row in rows] == [
+        ("exact, unit patch", 0.16), ("exact, unit example", 0.16)
+    ] * 3  # fmt: skip
+    assert all(row.figure and row.size.startswith("K/M = 1/8, (16, 5x5x2 -> 3, 3x3), ") for row in rows)
+
+
+def test_opponents_of_the_convolution_make_the_same_gradient(small_convolution: None) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    x, g = conv.images_and_gradients()
+    ours = conv.weight_gradient(Exact(), x, g, None)()
+    np.testing.assert_allclose(conv.weight_gradient(Exact(), x, g, None, "patch")(), ours, rtol=1e-5, atol=1e-4)
+    for layout in ("contiguous_format", "channels_last"):
+        theirs = eager.conv_weight_gradient(torch, x[0], g[0], 3, 1, layout)()  # [P, C, A, B]
+        np.testing.assert_allclose(theirs.permute(2, 3, 1, 0).reshape(1, -1, 3), ours, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("K", [1, 2, 3])
+def test_a_measured_draw_keeps_what_is_expected(K: int, small_convolution: None) -> None:
+    x, g = conv.images_and_gradients()
+    for estimator in (AOP(topk, K), AOP(topk, K, RowMemory()), AOP(bernoulli, K)):
+        noise = conv.noise_that_keeps(K, estimator, x, g)
+        chosen = estimator.select(x.reshape(1, 16, -1), g.reshape(1, 16, -1), noise, Step())
+        assert chosen is not None
+        assert chosen.count[0] == K
+        rows, weights = chosen.rows[0, :K], chosen.weights[0, :K, None, None, None].astype(x.dtype)
+        alone = conv.weight_gradient(Exact(), x[:, rows] * weights, g[:, rows], None)()
+        sampled = conv.weight_gradient(estimator, x, g, noise)()
+        np.testing.assert_allclose(sampled, alone, rtol=1e-5, atol=1e-5)
 
 
 def test_without_data_each_row_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
