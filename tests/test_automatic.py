@@ -20,6 +20,7 @@ from aopnp import (
     ReLU,
     Step,
     Streams,
+    Watched,
     backprop,
     fit,
     side_by_side,
@@ -476,3 +477,11 @@ def test_digits_are_learnt_from_a_part_of_the_outer_products():
     assert (np.diff(loss, axis=0) < 0).all()
     np.testing.assert_allclose(loss[-1, 1:3], loss[-1, 0], rtol=0.1)
     assert (spent.sum(0)[1:] < spent.sum(0)[0]).all()  # choosing included
+
+
+def test_what_it_chose_is_seen_through_the_watcher():
+    watched, state, x = Watched(Automatic(0.1, every=2)), None, np.random.default_rng(0).normal(size=(1, 6, 3))
+    state = watched.start(x, x)
+    for index in range(2):
+        watched(x, x, state, np.zeros((1, 6)), Step(index))
+    assert {"kept_share", "gradient_error", "running_error"} <= watched.observations(state).keys()

@@ -77,7 +77,7 @@ class Watched(Estimator):
     def observations(self, state: WatchedState) -> dict[str, Array]:
         means = {name: total / state.steps for name, total in state.totals.items()}
         state.totals, state.steps = {}, 0
-        return means
+        return self.estimator.observations(state.inner) | means
 
 
 def _compare(name: str, estimate: Array, exact: Array) -> dict[str, Array]:
