@@ -1,4 +1,4 @@
-"""Deep networks with approximate products: test error against the epoch, and against what the products cost.
+"""Deep networks with approximate products: test loss against the epoch, and against what the products cost.
 
 cost of an epoch = flops of all products of a training so far / flops of the same products, exact, in one epoch
 
@@ -35,13 +35,14 @@ DOTTED = (0, (1, 1.4))
 
 
 def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
-    """Run-averaged test error against epochs and against compute, for each configuration that was trained alike."""
+    """Run-averaged test loss against epochs and against compute, for each configuration that was trained alike."""
     results = _alike(results_dir / name, suffix, f"python -m experiments {name.replace('-', ' --')}")
     exact, usual, band = results[0], _usual_share(results), ", band: 10th to 90th percentile"
-    runs, epochs = exact.runs_of("val_accuracy").shape
+    runs, epochs = exact.runs_of("val_loss").shape
     drawing, (by_epoch, by_cost) = two_panels(
         f"{TITLES.get(name) or TITLES[name.removesuffix('-full')]}: {usual}",
-        f"solid: with memory, dashed: without.   Mean of {runs} run{'s' * (runs > 1)}{band * (len(results) <= FEW)}",
+        f"solid: with memory, dashed: without.   Mean of {runs} run{'s' * (runs > 1)}{band * (len(results) <= FEW)}.   "
+        "Below: test accuracy at the end",
     )
     rows = -(-len(results) // 4)
     drawing.set_figheight(4.6 + 0.22 * rows)
@@ -50,10 +51,11 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     costs = [result.runs_of("flops").mean(0).cumsum() / one_epoch for result in results]
     lines = _panel(by_epoch, results, [np.arange(1.0, epochs + 1)] * len(results), usual)
     _panel(by_cost, results, costs, usual)
-    by_epoch.set(xlabel="epoch", title="error on the test images (log scale)")
+    by_epoch.set(xlabel="epoch", title="loss on the test images (log scale)")
     by_epoch.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     by_cost.set(xlabel="flops of all products, in exact epochs", title="the same against compute")
-    drawing.legend(handles=lines, ncols=4, loc="lower center", fontsize=9.5)
+    labels = [f"{line.get_label()}: {_accuracy(result)}" for line, result in zip(lines, results, strict=True)]
+    drawing.legend(lines, labels, ncols=4, loc="lower center", fontsize=9.5)
     return drawing
 
 
@@ -92,11 +94,15 @@ def _label(config: dict[str, Any], usual: str) -> str:
     return f"{config['policy']}{memory}{'' if share == usual else f', {share}'}"
 
 
+def _accuracy(result: Result) -> str:
+    return f"{100 * result.runs_of('val_accuracy')[:, -1].mean():.1f} %"
+
+
 def _panel(axes: Axes, results: list[Result], places: list[Array], usual: str) -> list[Line2D]:
     """Draw a line for each result and, of a few that did not diverge, the band of its runs."""
     lines = []
     for result, x, marker in zip(results, places, itertools.cycle(MARKERS)):
-        config, curve = result.config, averaged(result.runs_of("val_accuracy"), lambda accuracy: 1 - accuracy)
+        config, curve = result.config, averaged(result.runs_of("val_loss"))
         exact = config["policy"] == "exact"
         colour = (COLOURS | MORE_COLOURS).get(config["policy"], GREY)
         dash = DOTTED if config["where"] in ("input", "forward", "input,forward") else DASHES.get(config["memory"])
@@ -108,6 +114,6 @@ def _panel(axes: Axes, results: list[Result], places: list[Array], usual: str) -
             axes.fill_between(x, curve.low, curve.high, color=colour, alpha=0.12, linewidth=0)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 * error:g} %"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     return lines

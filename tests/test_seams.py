@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from aopnp import (
     AOP,
     POLICIES,
+    SGD,
+    CrossEntropy,
     Dense,
     Exact,
     QueueMemory,
@@ -17,6 +19,7 @@ from aopnp import (
     Step,
     Streams,
     Watched,
+    fit,
     randk,
     side_by_side,
     to_device,
@@ -26,6 +29,7 @@ from aopnp import (
 from aopnp.nn import Conv2d
 from aopnp.outer_products import dense
 from aopnp.policies import ColumnRowSampling, bernoulli, crs
+from aopnp.scores import Norms, WindowNorms
 from aopnp.sizes import EpochRatios, Ratio
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need
@@ -174,6 +178,9 @@ def test_patches_are_ranked_from_the_image_as_from_their_rows():
     assert type(layer.weight_product.estimator.score).__name__ == "PatchNorms"
     for got, expected in zip(results(layer, x, g, step), results(watched, x, g, step), strict=True):
         np.testing.assert_array_equal(got, expected)
+    rows, by_row = layer.x, g.reshape(2, -1, 4)
+    from_image = layer.weight_product.estimator.score(rows, by_row, step.noise[layer])
+    np.testing.assert_allclose(from_image, Norms()(rows, by_row, step.noise[layer]), rtol=0, atol=1e-12)
     assert layer.spent()["overhead_flops"][0] < watched.spent()["overhead_flops"][0]
 
 
@@ -231,7 +238,10 @@ def test_noise_of_the_weight_gradient_does_not_depend_on_the_other_products():
     noise = np.concatenate([rng.gumbel(size=(2, 4)), step.noise[alone]], axis=1)
     step = Step(noise={alone: step.noise[alone], both: noise}, training=True)
     np.testing.assert_array_equal(results(alone, x, g, step)[2], results(both, x, g, step)[2])
-    assert (results(alone, x, g, step)[1] != results(both, x, g, step)[1]).any()
+    only = LAYERS["dense"](input_gradient=AOP(randk, 2))
+    only.initialise(Streams(1, range(2)))
+    step = Step(noise=step.noise | {only: noise[:, :4].copy()}, training=True)
+    np.testing.assert_array_equal(results(only, x, g, step)[1], results(both, x, g, step)[1])
 
 
 def test_the_ledger_by_hand():
@@ -273,6 +283,44 @@ def test_k_follows_its_schedule_over_the_epochs():
         layer.forward(x, step)
         layer.backward(g, Step(noise=step.noise, training=True, epoch=epoch))
         np.testing.assert_array_equal(layer.weight.grad.count, [count] * 2)
+
+
+@EACH
+@pytest.mark.parametrize("policy", ["topk", "bernoulli", "crs"])
+def test_a_replica_that_keeps_all_is_exact_beside_one_that_does_not(make, policy):
+    rng = np.random.default_rng(0)
+    n = {"dense": 5, "conv": 5 * 3 * 2, "conv by example": 5}[next(name for name, m in LAYERS.items() if m is make)]
+    layer, x, g, step = prepared(make, rng, estimator=AOP(POLICIES[policy], np.array([n, 2])))
+    exact = make()
+    exact.initialise(Streams(1, range(2)))
+    mixed, whole = results(layer, x, g, step)[2], results(exact, x, g, step)[2]
+    np.testing.assert_array_equal(mixed[0], whole[0])
+    assert (mixed[1] != whole[1]).any()
+
+
+def test_what_keeps_all_asks_no_policy():
+    layer, x, g, step = prepared(LAYERS["dense"], np.random.default_rng(0), estimator=AOP(None, 5, RowMemory()))
+    results(layer, x, g, step)
+
+
+def test_another_score_leaves_empty_slots_of_a_queue_empty():
+    estimator = AOP(topk, 2, QueueMemory(4), WindowNorms(2))
+    layer, x, g, step = prepared(LAYERS["dense"], np.random.default_rng(0), integers=True, estimator=estimator)
+    x[:, 3:], g[:, 3:] = 0, 0  # as large as what an empty slot seems to hold
+    results(layer, x, g, step)
+    np.testing.assert_array_equal(layer.weight_product.state.count, [3, 3])  # two of the five fresh rows were taken
+
+
+def test_training_tells_the_schedule_its_epoch():
+    rng, streams = np.random.default_rng(0), Streams()
+    network = Dense(6, 3, AOP(topk, EpochRatios((1.0, 0.5))))
+    network.initialise(streams)
+    data = rng.normal(size=(32, 6)), rng.integers(0, 3, 32)
+    history = fit(network, CrossEntropy(), SGD(0.1), data, streams=streams, batch_size=8, epochs=3)
+    weights = 2 * 4 * 8 * 6 * 3  # flops of 4 exact weight gradients; the forward products cost as much again
+    scores = 2 * 4 * 8 * (6 + 3)
+    expected = [[2 * weights], [1.5 * weights + scores], [1.5 * weights + scores]]
+    np.testing.assert_array_equal(history["flops"], expected)
 
 
 def test_keeping_nothing_remembers_everything():

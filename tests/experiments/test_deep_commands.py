@@ -36,7 +36,7 @@ SHARED = {
 }  # fmt: skip
 OPTIONS = {
     "mlp": {"minimal-k": "(10)", "batch-size": "(50)", "epochs": "(20)", "runs": "(5)", "lr": "(0.001)"},
-    "cnn": {"minimal-k": "(1)", "batch-size": "(64)", "epochs": "(2; full: 20)", "runs": "(3; full: 5)"},
+    "cnn": {"minimal-k": "(1)", "batch-size": "(64)", "epochs": "(2; full: 20)", "runs": "(2; full: 5)"},
     "cifar": {"batch-size": "(128; full: 256)", "epochs": "(4; full: 200)", "lr": "(0.1; full: 0.15)"},
 }
 

@@ -41,6 +41,7 @@ def write_deep(folder: Path) -> None:
         }  # fmt: skip
         flops = np.full((RUNS, EPOCHS), 4.0)
         history = {
+            "val_loss": rng.uniform(0.1, 2, (RUNS, EPOCHS)).tolist(),
             "val_accuracy": rng.uniform(0.5, 0.99, (RUNS, EPOCHS)).tolist(),
             "flops": (flops if policy == "exact" else rng.uniform(1, 4, flops.shape)).tolist(),
             "exact_flops": flops.tolist(),

@@ -50,30 +50,36 @@ def test_every_deep_experiment_has_a_figure() -> None:
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_every_curve_is_the_mean_error_against_epoch_and_compute(name: str, results: Path) -> None:
+def test_every_curve_is_the_mean_loss_against_epoch_and_compute(name: str, results: Path) -> None:
     figure = drawn(results, name)
     epochs, compute = (curves(axes) for axes in figure.axes)
     assert [*epochs] == [*compute] == [*LABELS.values()]
     for stem, label in LABELS.items():
         history = json.loads((results / name / f"{stem}.json").read_text())["history"]
-        error = [1 - statistics.mean(values) for values in zip(*history["val_accuracy"], strict=True)]
+        loss = [statistics.mean(values) for values in zip(*history["val_loss"], strict=True)]
         flops = [statistics.mean(values) / 4 for values in zip(*history["flops"], strict=True)]  # 4: an exact epoch
         cost = [sum(flops[: epoch + 1]) for epoch in range(EPOCHS)]
         assert epochs[label][0] == [1, 2, 3, 4, 5]
-        assert epochs[label][1] == compute[label][1] == pytest.approx(error, rel=1e-12)
+        assert epochs[label][1] == compute[label][1] == pytest.approx(loss, rel=1e-12)
         assert compute[label][0] == pytest.approx(cost, rel=1e-12)
     assert compute["exact gradient"][0] == [1, 2, 3, 4, 5]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*LABELS.values()]
+    accuracy = {
+        stem: statistics.mean(run[-1] for run in json.loads(path.read_text())["history"]["val_accuracy"])
+        for stem in LABELS
+        if (path := results / name / f"{stem}.json")
+    }
+    expected = [f"{label}: {100 * accuracy[stem]:.1f} %" for stem, label in LABELS.items()]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == expected
 
 
 def test_bands_are_percentiles_of_the_runs_as_long_as_there_are_few(results: Path) -> None:
     figure = drawn(results)
     assert "band: 10th to 90th percentile" in words(figure)[1]
     band = figure.axes[0].collections[0]
-    runs = json.loads((results / "mlp" / "exact.json").read_text())["history"]["val_accuracy"]
+    runs = json.loads((results / "mlp" / "exact.json").read_text())["history"]["val_loss"]
     corners = np.asarray(band.get_paths()[0].vertices)
     for epoch, values in enumerate(zip(*runs, strict=True), start=1):
-        deciles = statistics.quantiles([1 - value for value in values], n=10, method="inclusive")
+        deciles = statistics.quantiles(values, n=10, method="inclusive")
         heights = corners[corners[:, 0] == epoch, 1]
         assert (heights.min(), heights.max()) == pytest.approx((deciles[0], deciles[-1]), rel=1e-12)
     content = json.loads((results / "mlp" / "topk-row-ratio0.5.json").read_text())
@@ -83,7 +89,7 @@ def test_bands_are_percentiles_of_the_runs_as_long_as_there_are_few(results: Pat
     many = drawn(results)
     assert len(many.axes[0].get_lines()) == 9
     assert not many.axes[0].collections
-    assert words(many)[1].endswith("Mean of 3 runs")
+    assert "Mean of 3 runs.  " in words(many)[1]
 
 
 def test_policies_differ_by_colour_memory_by_dash_and_all_by_marker(results: Path) -> None:
