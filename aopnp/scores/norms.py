@@ -17,12 +17,13 @@ class Norms:
 
     def __call__(self, a: Array, b: Array, noise: Array) -> Array:
         """Return log w float64 [R, n]."""
-        columns = [array_module(factor).moveaxis(factor, 1, -1) for factor in (a, b)]
-        if any(factor.flags.c_contiguous for factor in (a, b)) or not all(c.flags.c_contiguous for c in columns):
+        if a.flags.c_contiguous or b.flags.c_contiguous:
             return log_norms(_flat(a), _flat(b))
         # The terms of a forward product are columns of both factors: no need to transpose what is only summed.
-        squares = [log_column_squares(each.reshape(len(each), -1, a.shape[1])) for each in columns]
-        return array_module(a, b).maximum((squares[0] + squares[1]) / 2, FLOOR)
+        xp = array_module(a, b)
+        columns = (xp.moveaxis(factor, 1, -1) for factor in (a, b))
+        squares = [log_column_squares(xp.ascontiguousarray(c.reshape(len(c), -1, a.shape[1]))) for c in columns]
+        return xp.maximum((squares[0] + squares[1]) / 2, FLOOR)
 
     def flops(self, n: int, A: float | Array, B: int) -> float | Array:
         """2 n (A + B): a multiply-add for every number."""
