@@ -113,7 +113,9 @@ def _panel(axes: Axes, results: list[Result], places: list[Array], usual: str) -
         if len(results) <= FEW and not result.diverged:
             axes.fill_between(x, curve.low, curve.high, color=colour, alpha=0.12, linewidth=0)
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+    low, high = axes.get_ylim()
+    wide = LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
+    axes.yaxis.set_major_locator(wide if high > 3 * low else MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     return lines
