@@ -75,10 +75,12 @@ def test_published_values_are_the_full_defaults() -> None:
 
 def test_optimisers_are_the_published_ones() -> None:
     assert isinstance(DEFAULTS["mlp"].optimiser(1), Adam)
-    half, wide = DEFAULTS["cnn"].optimiser(1), DEFAULTS["cifar-full"].optimiser(200 * 195)
+    half, wide = DEFAULTS["cnn-full"].optimiser(1), DEFAULTS["cifar-full"].optimiser(200 * 195)
     assert isinstance(half, SGD)
     assert isinstance(wide, SGD)
     assert (half.momentum, half.weight_decay, half.lr(10**6)[0]) == (0.5, 0.0, 0.01)
+    shrinking = DEFAULTS["cnn"].optimiser(100)  # two epochs in place of twenty
+    assert [shrinking.lr(step)[0] for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
     assert (wide.momentum, wide.weight_decay) == (0.9, 5e-4)
     factors = [wide.lr(epoch * 195 + shift)[0] / 0.15 for epoch in (60, 120, 160) for shift in (-1, 0)]
     np.testing.assert_allclose(factors, [1, 0.2, 0.2, 0.04, 0.04, 0.008], rtol=1e-12)
