@@ -6,6 +6,7 @@ depend on (seed, run, purpose) only and a stack trains as each member alone, so 
 nor an interruption shows in a result.
 """
 
+import gc
 import sys
 from collections.abc import Generator, Hashable, Sequence
 from contextlib import closing
@@ -79,7 +80,9 @@ def _in_parallel(units: Sequence[list[Member]], running: Running) -> Generator[i
         yield from finished
     finally:
         # Waits for the thread that manages the processes: one that dies with this process leaves its locks behind.
+        # What is garbage then is collected here, lest another thread be at it when the interpreter ends.
         get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        gc.collect()
 
 
 def _missing(configs: Sequence[Configuration], out: Path) -> list[list[Member]]:
