@@ -306,7 +306,8 @@ def test_what_keeps_all_asks_no_policy():
 def test_another_score_leaves_empty_slots_of_a_queue_empty():
     estimator = AOP(topk, 2, QueueMemory(4), WindowNorms(2))
     layer, x, g, step = prepared(LAYERS["dense"], np.random.default_rng(0), integers=True, estimator=estimator)
-    x[:, 3:], g[:, 3:] = 0, 0  # as large as what an empty slot seems to hold
+    x[:, 1:], g[:, 1:] = 0, 0  # as large as what an empty slot seems to hold, and behind it
+    x[:, 0], g[:, 0] = 1, 1
     results(layer, x, g, step)
     np.testing.assert_array_equal(layer.weight_product.state.count, [3, 3])  # two of the five fresh rows were taken
 
@@ -345,8 +346,10 @@ def test_wrong_use_gets_a_sentence():
     for bad in (ResidualMemory(), QueueMemory(4)):
         with pytest.raises(ValueError, match=r"expected no memory beside .*; use NoMemory"):
             AOP(ColumnRowSampling(), 2, bad)
-    with pytest.raises(ValueError, match="answers with pairs where an example is the unit"):
-        Conv2d(2, 3, 3, unit="example", estimator=Watched(AOP(topk, 2, ResidualMemory())))
+    residual = AOP(topk, 2, ResidualMemory())
+    for estimator in (Watched(residual), side_by_side([Exact(), residual])):
+        with pytest.raises(ValueError, match="answers with pairs where an example is the unit"):
+            Conv2d(2, 3, 3, unit="example", estimator=estimator)
     with pytest.raises(ValueError, match="patch or example, got 'row'"):
         Conv2d(2, 3, 3, unit="row")
     layer = Conv2d(2, 3, 3, estimator=AOP(topk, 2))
