@@ -6,6 +6,21 @@ A matrix product is a sum of outer products; keep K of them, remember the rest. 
 from aopnp.backend import array_module, has_gpu, to_device, to_host
 from aopnp.cost import Cost, estimate
 from aopnp.estimators import AOP, ESTIMATORS, Automatic, Estimator, Exact, Stacked, Watched, side_by_side, stack
+from aopnp.feedback import (
+    DFA,
+    DIRECT,
+    DKP,
+    DRTP,
+    FDFA,
+    FEEDBACKS,
+    Feedback,
+    Hook,
+    KolenPollack,
+    RandomFeedback,
+    SignSymmetric,
+    Transpose,
+    WeightMirror,
+)
 from aopnp.layer import Chain, Layer, Parameter, Step
 from aopnp.memories import MEMORIES, Memory, NoMemory, QueueMemory, ResidualMemory, RowMemory
 from aopnp.nn import (
@@ -31,10 +46,10 @@ from aopnp.nn import (
     XavierUniform,
 )
 from aopnp.noise import selection_noise
-from aopnp.optim import SGD, Adam, Cosine, MultiStep, StepDecay, WarmUp
+from aopnp.optim import SGD, Adam, Apart, Cosine, MultiStep, StepDecay, WarmUp
 from aopnp.outer_products import OuterProducts
 from aopnp.policies import POLICIES, LargestKeys, Policy, Selection, bernoulli, k_best, randk, topk, weightedk
-from aopnp.rules import backprop
+from aopnp.rules import Backprop, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
 from aopnp.saving import load, save
 from aopnp.scores import SCORES, Norms, Score
 from aopnp.sizes import EpochRatios, Ratio
@@ -45,14 +60,22 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AOP",
+    "DFA",
+    "DIRECT",
+    "DKP",
+    "DRTP",
     "ESTIMATORS",
+    "FDFA",
+    "FEEDBACKS",
     "MEMORIES",
     "POLICIES",
     "SCORES",
     "SGD",
     "Adam",
+    "Apart",
     "Automatic",
     "AveragePool2d",
+    "Backprop",
     "BatchNorm",
     "Chain",
     "ChannelDropout",
@@ -65,14 +88,18 @@ __all__ = [
     "EpochRatios",
     "Estimator",
     "Exact",
+    "Feedback",
     "Flatten",
     "GlobalAveragePool",
     "History",
+    "Hook",
     "KaimingNormal",
+    "KolenPollack",
     "LargestKeys",
     "Layer",
     "MaxPool2d",
     "MeanSquaredError",
+    "MeasureAlignment",
     "Memory",
     "MultiStep",
     "NoMemory",
@@ -82,23 +109,29 @@ __all__ = [
     "Policy",
     "QueueMemory",
     "RandomCropFlip",
+    "RandomFeedback",
     "Ratio",
     "ReLU",
     "Residual",
     "ResidualMemory",
     "RowMemory",
+    "Rule",
     "Score",
     "Selection",
     "Sigmoid",
+    "SignSymmetric",
     "Softmax",
     "Stacked",
     "Step",
     "StepDecay",
     "Streams",
     "Tanh",
+    "Transpose",
     "Unflatten",
+    "Unlocked",
     "WarmUp",
     "Watched",
+    "WeightMirror",
     "XavierUniform",
     "array_module",
     "backprop",
@@ -108,6 +141,7 @@ __all__ = [
     "fit",
     "has_gpu",
     "k_best",
+    "learn_jacobians",
     "load",
     "randk",
     "save",

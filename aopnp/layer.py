@@ -6,7 +6,7 @@ Replicas are leading axes and are never named in a layer: an activation is [R, M
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,20 @@ class Parameter:
     value: Array
     grad: Gradient | None = None
     tangent: Array | None = None
+    feedback: bool = False
+    """Whether it belongs to the feedback path only: an optimiser of its own may move it."""
+
+
+class Teacher(Protocol):
+    """What direct feedback reads: the loss that the forward pass has just been given to."""
+
+    def backward(self) -> Array:
+        """Return dloss/dy [R, M, P]."""
+        ...
+
+    def target_part(self) -> Array:
+        """Return the part of -dloss/dy that does not depend on y [R or 1, M, P]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,13 @@ class Step:
     training: bool = False
     epoch: int = 1
     """Number of the epoch, counted from 1, as in a History."""
+    teacher: Teacher | None = None
+    """The loss of this batch; only a backward pass has one."""
+    feedback_lr: Array | None = None
+    """Step size of parameters of the feedback path [R or 1], on the host; None: `lr`."""
+    probing: bool = False
+    """Whether this backward pass only carries the true gradient down: W^T in every layer, no direct feedback, nothing
+    estimated, learned or counted."""
 
 
 EVALUATION = Step()
@@ -68,9 +89,20 @@ class Layer:
         """Fill the parameters' gradients from g = dloss/doutput [R, M, P]; return dloss/dinput if it is needed."""
         raise NotImplementedError
 
-    def tangent(self, u: Array) -> Array:
-        """Return the output's derivative along u [..., R, M, N] at the input and along the parameters' tangents."""
+    def tangent(self, u: Any) -> Array:
+        """Return the output's derivative along u [..., R, M, N] at the input and along the parameters' tangents.
+
+        u is None where the input does not move; only a layer that is `perturbed` is asked that.
+        """
         raise NotImplementedError
+
+    def perturbed(self) -> bool:
+        """Return whether the output moves although the input does not: some parameter has a tangent."""
+        return any(parameter.tangent is not None for parameter in self.parameters())
+
+    def listens(self, step: Step) -> bool:
+        """Return whether `backward` uses the gradient that comes from above: direct feedback does not."""
+        return True
 
     def noise_slots(self, batch_size: int) -> int:
         """Return how many variates of selection noise a step takes; 0 for none."""
@@ -119,13 +151,28 @@ class Chain(Layer):
     def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
         # Below the lowest layer that has parameters nobody asks for a gradient: that product is never computed.
         lowest = 0 if needs_input else next((i for i, x in enumerate(self.layers) if x.parameters()), len(self.layers))
-        carried: Array | None = g
+        carried: Any = g
         for i in range(len(self.layers) - 1, lowest - 1, -1):
-            assert carried is not None
-            carried = self.layers[i].backward(carried, step, needs_input=needs_input or i > lowest)
+            # Nor above a layer that does not listen.
+            wanted = needs_input if i == lowest else self.layers[i - 1].listens(step)
+            carried = self.layers[i].backward(carried, step, needs_input=wanted)
         return carried
 
-    def tangent(self, u: Array) -> Array:
+    def listens(self, step: Step) -> bool:
+        return self.layers[-1].listens(step)
+
+    def segments(self, step: Step) -> list["Chain"]:
+        """Return the pieces, from the input up, whose backward passes do not wait for each other.
+
+        A piece ends with a layer that does not listen, whose backward takes None; one chain where all listen.
+        """
+        ends = [i + 1 for i, layer in enumerate(self.layers[:-1]) if not layer.listens(step)]
+        return [Chain(*self.layers[a:b]) for a, b in zip([0, *ends], [*ends, len(self.layers)], strict=True)]
+
+    def tangent(self, u: Any) -> Array:
         for layer in self.layers:
-            u = layer.tangent(u)
+            if u is not None or layer.perturbed():
+                u = layer.tangent(u)
+        if u is None:
+            raise ValueError("expected a direction, got none: give u, or some parameter a tangent")
         return u

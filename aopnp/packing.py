@@ -55,7 +55,7 @@ def pack(value: Any, name: str, arrays: dict[str, Array]) -> Any:
 def unpack(packed: Any, arrays: Mapping[str, Array], device: str) -> Any:
     """Return the value that was packed, its arrays on `device`, those marked "host" on the host.
 
-    Raises ValueError for a state that this library does not know.
+    Raises ValueError for a state that this library does not know, and for an array that is missing.
     """
     if isinstance(packed, list):
         return [unpack(each, arrays, device) for each in packed]
@@ -63,6 +63,8 @@ def unpack(packed: Any, arrays: Mapping[str, Array], device: str) -> Any:
         return packed
     ((kind, content),) = packed.items()
     if kind == "array":
+        if content not in arrays:
+            raise ValueError(f"expected an array {content}, got none of that name; the file is damaged: save it again")
         return to_device(arrays[content], device)
     if kind == "tuple":
         return tuple(unpack(content, arrays, device))

@@ -7,6 +7,7 @@ Drawn on the host, an epoch at a time, so that CPU and GPU select the same rows;
 made where it is used, with the same bits everywhere, by the counter-based generator of `aopnp.kernels.philox`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from types import ModuleType
@@ -24,6 +25,7 @@ class Purpose(IntEnum):
     ORDER = 1
     SELECTION = 2
     NOISE = 3
+    FEEDBACK = 4
 
 
 class Streams:
@@ -62,6 +64,16 @@ class Streams:
             keys = [self._sequence(run, purpose, *index).generate_state(1, np.uint64).view(np.int64) for run in runs]
             self._keys[name] = xp.asarray(np.concatenate(keys))
         return philox(self._keys[name], xp.asarray(np.array([step])), S=size)
+
+    def normal(self, purpose: Purpose, *index: int, step: int, size: int, xp: ModuleType) -> Array:
+        """Return standard normal variates, float64 [R or 1, size], new ones at every `step`, from `uniform` ones.
+
+        sqrt(-2 log u) cos(2 pi v) and sqrt(-2 log u) sin(2 pi v) (Box and Muller 1958), u and v side by side.
+        """
+        u = self.uniform(purpose, *index, step=step, size=size + size % 2, xp=xp)
+        radius, angle = xp.sqrt(-2 * xp.log(u[:, ::2])), 2 * math.pi * u[:, 1::2]
+        pairs = xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], -1)
+        return pairs.reshape(len(u), -1)[:, :size]
 
     def _sequence(self, run: int, purpose: Purpose, *index: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=(run, purpose, *index))

@@ -13,7 +13,7 @@ from aopnp.layer import Layer, Step
 from aopnp.nn import Loss
 from aopnp.noise import selection_noise
 from aopnp.optim import Optimiser
-from aopnp.rules import backprop
+from aopnp.rules import Rule, backprop
 from aopnp.streams import Streams
 
 Inputs: TypeAlias = Array | Coded
@@ -64,6 +64,7 @@ def fit(
     streams: Streams,
     batch_size: int,
     epochs: int,
+    rule: Rule = backprop,
     first_epoch: int = 1,
     validation: tuple[Inputs, Array] | None = None,
     validation_batch: int = VALIDATION_BATCH,
@@ -71,8 +72,9 @@ def fit(
 ) -> History:
     """Train all replicas of an initialised `network` on data (x [n, N], target [n, ...]); return the History.
 
-    To go on with a loaded network, which has seen e epochs, give `first_epoch` e + 1: epochs e + 1 to `epochs` are then
-    trained, and are in the History, as if the first e had come before. `validation_batch` rows are evaluated at once.
+    `rule` fills the gradients. To go on with a loaded network, which has seen e epochs, give `first_epoch` e + 1:
+    epochs e + 1 to `epochs` are then trained, and are in the History, as if the first e had come before.
+    `validation_batch` rows are evaluated at once.
     `on_epoch(epoch, history)` is called after each epoch. A replica that diverges is reported in the history and
     does not disturb the others; when all have diverged, training ends. Raises ValueError or TypeError for data that
     does not fit network, loss or batch size: empty, not finite, labels out of range, too small.
@@ -87,7 +89,7 @@ def fit(
     history = History()
     for epoch in range(first_epoch, epochs + 1):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is looked for below
-            measured, finite = _train_epoch(network, loss, optimiser, data, streams, batch_size, epoch)
+            measured, finite = _train_epoch(network, loss, optimiser, rule, data, streams, batch_size, epoch)
             if validation is not None:
                 evaluated = evaluate(network, loss, *validation, batch_size=validation_batch)
                 measured |= {f"val_{name}": value for name, value in evaluated.items()}
@@ -105,6 +107,7 @@ def _train_epoch(
     network: Layer,
     loss: Loss,
     optimiser: Optimiser,
+    rule: Rule,
     data: tuple[Inputs, Array],
     streams: Streams,
     batch_size: int,
@@ -118,9 +121,10 @@ def _train_epoch(
     for t, rows in enumerate(epoch_batches(streams, epoch, len(x), batch_size, xp)):
         index = (epoch - 1) * steps + t
         own_noise = {layer: each[t] for layer, each in noise.items()}
-        step = Step(index, optimiser.lr(index), own_noise, training=True, epoch=epoch)
+        lrs = optimiser.lr(index), optimiser.feedback_lr(index)
+        step = Step(index, lrs[0], own_noise, training=True, epoch=epoch, feedback_lr=lrs[1])
         batch_target = target.take(rows, 0)
-        losses[t], y = backprop(network, loss, x.take(rows, 0), batch_target, step)
+        losses[t], y = rule(network, loss, x.take(rows, 0), batch_target, step)
         correct.append(loss.correct(y, batch_target))
         optimiser.update(network.parameters(), step)
     # All reading from a device happens here, once an epoch: inside the steps nobody waits for it.
@@ -128,8 +132,8 @@ def _train_epoch(
     weights = [to_host(xp.isfinite(p.value).reshape(len(p.value), -1).all(1)) for p in network.parameters()]
     measured = (
         {"train_loss": _sum_steps(host_losses) / steps}
-        | _observations(network)
-        | _spent(network)
+        | _observations(network, rule)
+        | _spent(network, rule)
         | _accuracy("train_accuracy", correct, steps * batch_size)
     )
     return measured, np.vstack([np.isfinite(host_losses), np.all(weights, axis=0)])
@@ -168,19 +172,21 @@ def _sum_steps(values: Array) -> Array:
     return np.ascontiguousarray(values.T).sum(-1)
 
 
-def _observations(network: Layer) -> dict[str, Array]:
+def _observations(network: Layer, rule: Rule) -> dict[str, Array]:
     watched = {number: seen for number, layer in enumerate(network.walk()) if (seen := layer.observations())}
-    return {
-        name if len(watched) == 1 else f"{name}/{number}": to_host(value)
+    of_layers = {
+        name if len(watched) == 1 else f"{name}/{number}": value
         for number, seen in watched.items()
         for name, value in seen.items()
     }
+    return {name: to_host(value) for name, value in (of_layers | rule.observations()).items()}
 
 
-def _spent(network: Layer) -> dict[str, Array]:
+def _spent(network: Layer, rule: Rule) -> dict[str, Array]:
     totals: dict[str, Array] = {}
-    for layer in network.walk():
-        for name, value in layer.spent().items():
+    spenders: list[Layer | Rule] = [*network.walk(), rule]
+    for spender in spenders:
+        for name, value in spender.spent().items():
             totals[name] = totals.get(name, 0.0) + to_host(value)
     return totals
 

@@ -184,6 +184,10 @@ def test_patches_are_ranked_from_the_image_as_from_their_rows():
     assert layer.spent()["overhead_flops"][0] < watched.spent()["overhead_flops"][0]
 
 
+def slots(layer, product):
+    return layer.products[product].estimator.slots(layer._terms(5)[product])
+
+
 @EACH
 def test_replicas_train_as_each_alone(make):
     estimators = [Exact(), AOP(topk, 2), AOP(topk, 3), AOP(randk, 2, RowMemory(0.5)), AOP(bernoulli, 2), AOP(crs, 2)]
@@ -199,9 +203,9 @@ def test_replicas_train_as_each_alone(make):
         alone.initialise(Streams(1, [r]))
         alone.forward(x[r : r + 1])
         parts, end = [], step.noise[layer].shape[-1]
-        for name in reversed(layer.products):  # each product's own noise, counted from its end
-            parts.insert(0, step.noise[layer][r : r + 1, end - alone._slots(name, 5) : end])
-            end -= layer._slots(name, 5)
+        for name in ("weight", "input", "forward"):  # each product's own noise, counted from its end
+            parts.insert(0, step.noise[layer][r : r + 1, end - slots(alone, name) : end])
+            end -= slots(layer, name)
         own = Step(noise={alone: np.concatenate(parts, axis=1)}, training=True)
         for stacked, one in zip(together, results(alone, x[r : r + 1], g[r : r + 1], own), strict=True):
             np.testing.assert_allclose(stacked[r], one[0], rtol=1e-12, atol=1e-12)

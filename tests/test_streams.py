@@ -142,7 +142,7 @@ def test_a_draw_on_a_device_waits_for_nothing_and_moves_its_keys_once():
 
 
 def test_purposes_keep_their_numbers():
-    assert {p.name: p.value for p in Purpose} == {"INITIAL": 0, "ORDER": 1, "SELECTION": 2, "NOISE": 3}
+    assert {p.name: p.value for p in Purpose} == {"INITIAL": 0, "ORDER": 1, "SELECTION": 2, "NOISE": 3, "FEEDBACK": 4}
     expected = np.random.default_rng(np.random.SeedSequence(3, spawn_key=(5, 2, 8, 1))).gumbel(size=4)
     got = Streams(3, [5]).draw(Purpose.SELECTION, 8, 1, sample=lambda g: g.gumbel(size=4))
     np.testing.assert_array_equal(got, [expected])

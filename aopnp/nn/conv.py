@@ -12,10 +12,11 @@ the algorithm is the paper's, and its memory as large as im2col.
 """
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from aopnp.backend import Array
 from aopnp.estimators import AOP, Estimator, Exact
+from aopnp.feedback import Feedback, Transpose
 from aopnp.layer import EVALUATION, Step
 from aopnp.nn.dense import Dense
 from aopnp.nn.init import Initialiser, uniform_fan_in
@@ -43,6 +44,7 @@ class Conv2d(Dense):
         forward: Estimator = Exact(),  # noqa: B008
         input_gradient: Estimator = Exact(),  # noqa: B008
         unit: Literal["patch", "example"] = "patch",
+        feedback: Feedback = Transpose(),  # noqa: B008
         init: Initialiser = uniform_fan_in,
     ) -> None:
         self.geometry, self.channels, self.unit = Geometry(pair(kernel, "kernel"), stride, padding), channels, unit
@@ -57,7 +59,9 @@ class Conv2d(Dense):
             estimator = replace(estimator, score=PatchNorms(self))  # the same ranking, from the image
         A, B = self.geometry.kernel
         inputs = A * B * channels
-        super().__init__(inputs, outputs, estimator, forward=forward, input_gradient=input_gradient, init=init)
+        super().__init__(
+            inputs, outputs, estimator, forward=forward, input_gradient=input_gradient, feedback=feedback, init=init
+        )
 
     @property
     def fan_out(self) -> int:
@@ -98,8 +102,9 @@ class Conv2d(Dense):
         g = pairs.b.reshape(*pairs.b.shape[:2], *self.positions, self.outputs)
         return PatchProducts(images, g, pairs.count, self.geometry)
 
-    def tangent(self, u: Array) -> Array:
-        return self._on_images(self._affine_tangent(unfold_images(self._narrowed(u), self.geometry)))
+    def tangent(self, u: Any) -> Array:
+        rows = None if u is None else unfold_images(self._narrowed(u), self.geometry)
+        return self._on_images(self._affine_tangent(rows))
 
     def _on_images(self, rows: Array) -> Array:
         """Return [..., M I J, P] as [..., M, I, J, P]."""
@@ -110,21 +115,20 @@ class Conv2d(Dense):
         I, J = self.positions  # noqa: E741 - an axis
         return self.batch_size * I * J
 
-    def _slots(self, product: str, batch_size: int) -> int:
-        if product == "forward":
-            return self.forward_product.estimator.slots(self.channels)
-        if product == "input" or self.unit == "example":
-            return super()._slots(product, batch_size)
+    def _terms(self, batch_size: int) -> dict[str, int]:
+        terms = super()._terms(batch_size) | {"forward": self.channels}
+        if self.unit == "example" or not self.weight_product.estimator.slots(1):
+            return terms
         if not hasattr(self, "positions"):
             raise ValueError(f"expected a forward pass before noise is drawn, got none: {self} knows no image size")
         I, J = self.positions  # noqa: E741 - an axis
-        return super()._slots(product, batch_size * I * J)
+        return terms | {"weight": batch_size * I * J}
 
     def __repr__(self) -> str:
         return f"Conv2d({self.channels}, {self.outputs}, {self.geometry.kernel})"
 
     def _check(self, x: Array) -> None:
-        weight, _ = self.parameters()
+        weight, *_ = self.parameters()
         R, dtype = len(weight.value), weight.value.dtype
         if x.ndim != 5 or x.shape[-1] != self.channels or len(x) not in (1, R):
             raise ValueError(

@@ -2,24 +2,26 @@
 
 forward   Y  = X W + b        (estimated: a sum over the inputs N)
 backward  dW = X^T G          (estimated: a sum over the rows M)          db = sum over rows of G  (always exact)
-          dX = G W^T          (estimated: a sum over the outputs P)
+          dX = G W^T          (estimated: a sum over the outputs P; a feedback may put another matrix there)
 tangent   dY = U W + X W' + b'
 
 Each product is exact unless an estimator is given, and always exact in evaluation. A sampled forward product is
 differentiated through its sample: X and W are then the kept inputs, scaled (Adelman et al. 2021, arXiv 1805.08079).
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from aopnp.backend import Array, array_module, to_device
 from aopnp.estimators import Estimator, Exact
+from aopnp.feedback import Feedback, Transpose
 from aopnp.layer import EVALUATION, Layer, Parameter, Step
 from aopnp.ledger import add_up
 from aopnp.nn.init import Initialiser, uniform_fan_in
 from aopnp.nn.kept_inputs import KeptInputs
-from aopnp.nn.product import Product
+from aopnp.nn.products import Products
 from aopnp.outer_products import Gradient, add_scaled
 from aopnp.streams import Purpose, Streams
 
@@ -29,6 +31,10 @@ class Dense(Layer):
 
     weight: Parameter
     bias: Parameter
+    feedback_matrix: Parameter | None = None
+    """The feedback's own b, which lies as the weights do [R, N, P]."""
+    perturbation: Array | None = None
+    """A tangent of the outputs [..., R, M, P], beside those of the parameters."""
 
     def __init__(
         self,
@@ -38,20 +44,16 @@ class Dense(Layer):
         *,
         forward: Estimator = Exact(),  # noqa: B008
         input_gradient: Estimator = Exact(),  # noqa: B008
+        feedback: Feedback = Transpose(),  # noqa: B008
         init: Initialiser = uniform_fan_in,
     ) -> None:
         if inputs < 1 or outputs < 1:
             raise ValueError(f"expected at least one input and one output, got Dense({inputs}, {outputs})")
-        if forward.remembers or input_gradient.remembers:
-            raise ValueError(
-                "expected estimators without memory for the forward product and the input gradient, got "
-                f"{forward if forward.remembers else input_gradient}; only the weight gradient may answer a step late"
-            )
-        self.inputs, self.outputs, self.init = inputs, outputs, init
-        self.weight_product, self.forward_product = Product(estimator), Product(forward)
-        self.input_product = Product(input_gradient)
-        # Selection noise lies in this order: the weights' comes last, whoever else wants some.
-        self.products = {"forward": self.forward_product, "input": self.input_product, "weight": self.weight_product}
+        self.inputs, self.outputs, self.init, self.feedback = inputs, outputs, init, feedback
+        self.beside = 0
+        self.products = Products(forward, input_gradient, estimator)
+        self.weight_product, self.forward_product = self.products["weight"], self.products["forward"]
+        self.input_product = self.products["input"]
         self.kept: KeptInputs | None = None
 
     def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
@@ -60,14 +62,20 @@ class Dense(Layer):
         def sample(generator: np.random.Generator) -> Array:
             return self.init(generator, N, P, self.fan_out)
 
-        drawn = streams.draw(Purpose.INITIAL, index, sample=sample).astype(dtype)
-        drawn = np.broadcast_to(drawn, (streams.replicas, N + 1, P))
-        # In memory the weights lie as [R, P, N]: where P is small, BLAS is up to 3 times faster along the long axis.
-        weight = drawn[:, :N].swapaxes(-1, -2).copy()
-        self.weight = Parameter(to_device(weight, device).swapaxes(-1, -2))
-        self.bias = Parameter(to_device(drawn[:, N].copy(), device))
-        for product in self.products.values():
-            product.forget()
+        def drawn(purpose: Purpose) -> Array:
+            values = streams.draw(purpose, index, sample=sample).astype(dtype)
+            return np.broadcast_to(values, (streams.replicas, N + 1, P))
+
+        def matrix(values: Array) -> Array:
+            # In memory they lie as [R, P, N]: where P is small, BLAS is up to 3 times faster along the long axis.
+            return to_device(values[:, :N].swapaxes(-1, -2).copy(), device).swapaxes(-1, -2)
+
+        initial = drawn(Purpose.INITIAL)
+        self.weight, self.bias = Parameter(matrix(initial)), Parameter(to_device(initial[:, N].copy(), device))
+        if self.feedback.keeps:
+            self.feedback_matrix = Parameter(matrix(drawn(Purpose.FEEDBACK)))
+        self.streams, self.number, self.beside = streams, index, 0
+        self.products.forget()
 
     @property
     def fan_out(self) -> int:
@@ -79,7 +87,8 @@ class Dense(Layer):
             raise ValueError(
                 f"expected an initialised network, got a {self} without weights; call network.initialise(streams) first"
             )
-        return [self.weight, self.bias]
+        own = [self.feedback_matrix] if self.feedback_matrix is not None and self.feedback.trained else []
+        return [self.weight, self.bias, *own]
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         self._check(x)
@@ -99,24 +108,30 @@ class Dense(Layer):
         return None if selection is None else KeptInputs(selection, C)
 
     def _affine(self, x: Array, step: Step) -> Array:
-        weight, bias = self.parameters()
+        weight, bias = self.weight, self.bias
+        self.counting = step.training
         self.x, self.w = x, weight.value if self.kept is None else self.kept.take_weights(weight.value)
         if step.training and isinstance(self.forward_product.estimator, Exact):
             self.forward_product.exact(self.inputs, x.shape[1], self.outputs, self.w)
         return self.x @ self.w + bias.value[..., None, :]
 
     def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
-        gradient = self._weight_gradient(g, step)
-        self.weight.grad = gradient if self.kept is None else self.kept.put_weights(gradient)
-        self.bias.grad = g.sum(-2)
+        if not step.probing:
+            gradient = self._weight_gradient(g, step)
+            self.weight.grad = gradient if self.kept is None else self.kept.put_weights(gradient)
+            self.bias.grad = g.sum(-2)
+            if self.feedback_matrix is not None and self.feedback.trained:
+                self.feedback_matrix.grad = self.weight.grad
         return self._widened(self._input_gradient(g, step)) if needs_input else None
 
     def _weight_gradient(self, g: Array, step: Step) -> Gradient:
         return self.weight_product(self.x, g, self._noise("weight", step), step, **self._narrowing)
 
     def _input_gradient(self, g: Array, step: Step) -> Array:
-        """Return G W^T of g [R, rows, P], for the kept inputs."""
-        w, product = self.w, self.input_product
+        """Return G W^T of g [R, rows, P], for the kept inputs; with the feedback's matrix in the place of W."""
+        if step.probing:
+            return g @ self.w.swapaxes(-1, -2)
+        w, product = self._feedback_weights(step), self.input_product
         if isinstance(product.estimator, Exact):
             product.exact(self.outputs, self.inputs, g.shape[1], g, self._narrowing["share"])
             return g @ w.swapaxes(-1, -2)
@@ -126,17 +141,47 @@ class Dense(Layer):
         add_scaled(dx.swapaxes(-1, -2), estimate, 1.0)  # the sum of w_p g_p^T is the transpose
         return dx
 
-    def tangent(self, u: Array) -> Array:
-        return self._affine_tangent(self._narrowed(u))
+    def _feedback_weights(self, step: Step) -> Array:
+        """Return what stands for W, of the kept inputs."""
+        if self.feedback_matrix is None:
+            return self.w
+        w, b = self.weight.value, self.feedback_matrix.value
+        if self.feedback.advances and step.training:
+            self.beside += self.feedback.advance(w, b, partial(self._normal, step), step)
+        matrix = self.feedback.matrix(w, b)
+        return matrix if self.kept is None else self.kept.take_weights(matrix)
 
-    def _affine_tangent(self, u: Array) -> Array:
-        out = u @ self.w
+    def _normal(self, step: Step, size: int) -> Array:
+        xp = array_module(self.weight.value)
+        return self.streams.normal(Purpose.NOISE, self.number, step=step.index, size=size, xp=xp)
+
+    def tangent(self, u: Any) -> Array:
+        return self._affine_tangent(None if u is None else self._narrowed(u))
+
+    def perturbed(self) -> bool:
+        return self.perturbation is not None or super().perturbed()
+
+    def _affine_tangent(self, u: Array | None) -> Array:
+        """Return U W + X W' + b' + the perturbation, of rows u [..., R, rows, N]; what is None is zero."""
+        out: Array | None = self.perturbation
+        if u is not None:
+            out = _plus(out, self._counted(u @ self.w))
         if self.weight.tangent is not None:
             kept = self.kept
-            out = out + self.x @ (self.weight.tangent if kept is None else kept.take_weights(self.weight.tangent))
+            moved = self.weight.tangent if kept is None else kept.take_weights(self.weight.tangent)
+            out = _plus(out, self._counted(self.x @ moved))
         if self.bias.tangent is not None:
-            out = out + self.bias.tangent[..., None, :]
+            moved = self.bias.tangent[..., None, :]
+            rows = (*moved.shape[:-2], self.x.shape[-2], self.outputs)
+            out = _plus(out, array_module(moved).broadcast_to(moved, rows))
+        assert out is not None
         return out
+
+    def _counted(self, product: Array) -> Array:
+        """Return a tangent's product, counted in training."""
+        if self.counting:
+            self.beside += 2 * self.w.shape[-2] * product.size // len(self.weight.value)
+        return product
 
     def _narrowed(self, x: Array) -> Array:
         return x if self.kept is None else self.kept.take(x)
@@ -148,45 +193,42 @@ class Dense(Layer):
     def _narrowing(self) -> dict[str, Any]:
         return {"inputs": self.inputs, "share": None if self.kept is None else self.kept.share}
 
-    def _slots(self, product: str, batch_size: int) -> int:
-        """Return how many variates of noise a product wants."""
-        terms = {"forward": self.inputs, "input": self.outputs, "weight": batch_size}
-        return self.products[product].estimator.slots(terms[product])
+    def _terms(self, batch_size: int) -> dict[str, int]:
+        """Return how many terms the sum of each product has."""
+        return {"forward": self.inputs, "input": self.outputs, "weight": batch_size}
 
     def noise_slots(self, batch_size: int) -> int:
-        return sum(self._slots(product, batch_size) for product in self.products)
+        return self.products.slots(self._terms(batch_size))
 
     def _noise(self, product: str, step: Step) -> Array | None:
-        """Return a product's part of the layer's noise; the parts lie in the order of `products`, from the end."""
-        noise = step.noise.get(self)
-        if noise is None:
-            return None
-        for later in reversed(self.products):
-            slots = self._slots(later, self.batch_size)
-            if later == product:
-                return noise[..., -slots:] if slots else None
-            noise = noise[..., : noise.shape[-1] - slots]
-        return None
+        return self.products.noise(product, step.noise.get(self), self._terms(self.batch_size))
 
     def spent(self) -> dict[str, Array]:
-        return add_up(*(product.spent(self.weight.value) for product in self.products.values()))
+        """Tangents and feedback that advances by itself count as flops beside the products."""
+        w, beside, self.beside = self.weight.value, self.beside, 0
+        flops = array_module(w).full(len(w), float(beside))
+        own = {"flops": flops, "overhead_flops": flops} if beside else {}
+        return add_up(own, self.products.spent(w))
 
     def observations(self) -> dict[str, Array]:
         seen = self.input_product.observations()
         return self.weight_product.observations() | {f"input_{name}": value for name, value in seen.items()}
 
     def saved(self) -> dict[str, Any]:
-        return {name: product.state for name, product in self.products.items()}
+        matrix = None if self.feedback_matrix is None or self.feedback.trained else self.feedback_matrix.value
+        return self.products.saved() | {"feedback": matrix}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        for name, product in self.products.items():
-            product.state = saved[name]
+        self.products.restore(saved)
+        if saved["feedback"] is not None:
+            assert self.feedback_matrix is not None
+            self.feedback_matrix.value[...] = saved["feedback"]
 
     def __repr__(self) -> str:
         return f"Dense({self.inputs}, {self.outputs})"
 
     def _check(self, x: Array) -> None:
-        weight, _ = self.parameters()
+        weight, *_ = self.parameters()
         R, dtype = len(weight.value), weight.value.dtype
         if x.ndim != 3 or x.shape[-1] != self.inputs or len(x) not in (1, R):
             raise ValueError(
@@ -196,3 +238,7 @@ class Dense(Layer):
             raise TypeError(
                 f"{self}: expected inputs of the weights' dtype {dtype}, got {x.dtype}; cast one of them with astype"
             )
+
+
+def _plus(total: Array | None, term: Array) -> Array:
+    return term if total is None else total + term

@@ -19,6 +19,10 @@ class Loss:
         """Return dloss/dy [R, M, P] at the last forward's outputs."""
         return self.gradient
 
+    def target_part(self) -> Array:
+        """Return the part of -dloss/dy that does not depend on y [R or 1, M, P], at the last forward's target."""
+        raise NotImplementedError
+
     def tangent(self, u: Array) -> Array:
         """Return the derivative of the loss [..., R] along u [..., R, M, P]."""
         return (self.gradient * u).sum((-2, -1))
@@ -40,9 +44,13 @@ class MeanSquaredError(Loss):
             raise ValueError(
                 f"expected targets [R or 1, M, P] for outputs {y.shape}, got shape {target.shape}; reshape them"
             )
-        difference = y - target
+        difference, self.target = y - target, target
         self.gradient = difference * (2 / (y.shape[-2] * y.shape[-1]))
         return (difference * difference).reshape(len(y), -1).mean(-1)
+
+    def target_part(self) -> Array:
+        """Return 2 t / (M P)."""
+        return self.target * (2 / (self.target.shape[-2] * self.target.shape[-1]))
 
     def check(self, target: Array, outputs: int) -> None:
         if (
@@ -65,9 +73,14 @@ class CrossEntropy(Loss):
     def forward(self, y: Array, target: Array) -> Array:
         if target.ndim != 2 or target.shape[1] != y.shape[1] or len(target) not in (1, len(y)):
             raise ValueError(f"expected labels [R or 1, M] for outputs {y.shape}, got shape {target.shape}")
-        xp = array_module(y, target)
+        xp, self.target = array_module(y, target), target
         losses, self.gradient = cross_entropy(xp.ascontiguousarray(y), xp.ascontiguousarray(target, np.int64))
         return losses.mean(-1)
+
+    def target_part(self) -> Array:
+        """Return onehot / M."""
+        classes = array_module(self.target).arange(self.gradient.shape[-1])
+        return (self.target[..., None] == classes).astype(self.gradient.dtype) / self.target.shape[-1]
 
     def correct(self, y: Array, target: Array) -> Array:
         return (y.argmax(-1) == target).sum(-1)

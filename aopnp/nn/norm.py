@@ -69,8 +69,11 @@ class BatchNorm(Layer):
         self.gamma.grad, self.beta.grad = (g * self.z).sum(-2), g.sum(-2)
         return self._unfold(self._jacobian_product(self.gamma.value[:, None] * g)) if needs_input else None
 
-    def tangent(self, u: Array) -> Array:
-        out = self.gamma.value[:, None] * self._jacobian_product(self._fold(u))
+    def tangent(self, u: Any) -> Array:
+        if u is None:
+            out = array_module(self.z).zeros_like(self.z)
+        else:
+            out = self.gamma.value[:, None] * self._jacobian_product(self._fold(u))
         if self.gamma.tangent is not None:
             out = out + self.gamma.tangent[..., None, :] * self.z
         if self.beta.tangent is not None:

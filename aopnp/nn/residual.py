@@ -3,6 +3,8 @@
 backward  dx = shortcut.backward(g) + layers.backward(g)      tangent  shortcut.tangent(u) + layers.tangent(u)
 """
 
+from typing import Any
+
 from aopnp.backend import Array
 from aopnp.layer import EVALUATION, Chain, Layer, Step
 
@@ -33,6 +35,6 @@ class Residual(Chain):
         assert through is not None
         return beside + through
 
-    def tangent(self, u: Array) -> Array:
-        through, *shortcut = [branch.tangent(u) for branch in self.layers]
-        return (shortcut[0] if shortcut else u) + through
+    def tangent(self, u: Any) -> Array:
+        moved = [branch.tangent(u) for branch in self.layers if u is not None or branch.perturbed()]
+        return sum(moved[1:] if len(self.layers) > 1 or u is None else [u], start=moved[0])

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba 2015, algorithm 1) with decoupled weight decay (AdamW, Loshchilov and Hutter 2019).
+"""Adam (Kingma and Ba 2015, algorithm 1) with weight decay, decoupled (AdamW, Loshchilov and Hutter 2019) or not.
 
     m <- beta1 m + (1 - beta1) g        v <- beta2 v + (1 - beta2) g^2
     w <- (1 - lr_t wd) w - lr_t (m / (1 - beta1^n)) / (sqrt(v / (1 - beta2^n)) + eps)
@@ -34,7 +34,7 @@ class Adam(Optimiser):
     """lr is a number or [R], one step size a replica; `schedule` multiplies it. `weight_decay` as in AdamW.
 
     The decay shrinks every parameter, biases included, by lr_t weight_decay of itself and does not pass through the
-    moments: L2 regularisation, which would be scaled by 1/sqrt(v) as the gradient is, is another thing.
+    moments. Not `decoupled` it is L2 regularisation: wd w is added to g, and scaled by 1/sqrt(v) as g is.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Adam(Optimiser):
         eps: float = 1e-8,
         *,
         weight_decay: float = 0.0,
+        decoupled: bool = True,
         schedule: Schedule = constant,
     ) -> None:
         super().__init__(lr, weight_decay, schedule)
@@ -52,7 +53,7 @@ class Adam(Optimiser):
             raise ValueError(f"expected beta1 and beta2 from 0 to below 1, got {beta1} and {beta2}")
         if not 0 < eps < math.inf:
             raise ValueError(f"expected a finite eps > 0, got {eps}; it keeps a zero gradient from giving 0/0")
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.beta1, self.beta2, self.eps, self.decoupled = beta1, beta2, eps, decoupled
 
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
         w, g = parameter.value, dense(gradient)
@@ -61,12 +62,14 @@ class Adam(Optimiser):
             self.state[parameter] = Moments(xp.zeros_like(w), xp.zeros_like(w))
         moments = self.state[parameter]
         moments.updates += 1
+        if not self.decoupled and self.weight_decay:
+            g = g + self.weight_decay * w
         moments.mean *= self.beta1
         moments.mean += (1 - self.beta1) * g
         moments.square *= self.beta2
         moments.square += (1 - self.beta2) * (g * g)
-        if self.weight_decay:
-            w -= per_replica(lr * self.weight_decay, w) * w
+        if self.decoupled:
+            self.shrink(w, lr)
         # The corrections are numbers on the host: 1 - beta^n would lose digits in a float32 array.
         size = per_replica(lr / (1 - self.beta1**moments.updates), w)
         correction = math.sqrt(1 - self.beta2**moments.updates)

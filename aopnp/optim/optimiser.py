@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from aopnp.backend import Array
+from aopnp.knobs import per_replica
 from aopnp.layer import Parameter, Step
 from aopnp.optim.schedules import Schedule
 from aopnp.outer_products import Gradient
@@ -35,6 +36,10 @@ class Optimiser:
         """Return the step size lr_t [R or 1] of training step `step`, on the host."""
         return self.base_lr * self.schedule(step)
 
+    def feedback_lr(self, step: int) -> Array:
+        """Return the step size [R or 1] of parameters of the feedback path: the same, unless they are set apart."""
+        return self.lr(step)
+
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
         """Move every parameter by one step of size `step.lr` along its gradient, in place."""
         for parameter in parameters:
@@ -44,6 +49,12 @@ class Optimiser:
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
         """Move one parameter, value [R, ...], by one step of size lr [R or 1] along `gradient`, in place."""
         raise NotImplementedError
+
+    def shrink(self, w: Array, lr: Array) -> None:
+        """w <- (1 - lr wd) w in place: weight decay that passes through nothing else (Loshchilov and Hutter 2019)."""
+        if self.weight_decay:
+            # Not w (1 - lr wd): that factor would be rounded to float32, and a small decay lost.
+            w -= per_replica(lr * self.weight_decay, w) * w
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
         """Return what is remembered of each of `parameters`; None where that is nothing."""

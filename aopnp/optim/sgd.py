@@ -2,13 +2,12 @@
 
     v <- mu v + gradient + wd w        w <- w - lr_t v        (Nesterov: w <- w - lr_t (gradient + wd w + mu v))
 
-The weight decay is the classical one, the gradient of wd/2 |w|^2: it passes through the momentum. It shrinks every
-parameter, biases included. Without momentum a gradient in factored form goes straight into the weights and is never
-multiplied out.
+The weight decay is the classical one, the gradient of wd/2 |w|^2: it passes through the momentum. Decoupled, w shrinks
+by lr_t wd of itself and v sees the gradient alone. It shrinks every parameter, biases included. Without momentum a
+gradient in factored form goes straight into the weights and is never multiplied out.
 """
 
 from aopnp.backend import Array, array_module
-from aopnp.knobs import per_replica
 from aopnp.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
 from aopnp.optim.schedules import Schedule, constant
@@ -25,6 +24,7 @@ class SGD(Optimiser):
         *,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        decoupled: bool = False,
         schedule: Schedule = constant,
     ) -> None:
         super().__init__(lr, weight_decay, schedule)
@@ -32,24 +32,21 @@ class SGD(Optimiser):
             raise ValueError(f"expected momentum from 0 to below 1, got {momentum}")
         if nesterov and momentum == 0:
             raise ValueError("expected a momentum > 0 with nesterov, got 0; set momentum, for example 0.9")
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum, self.nesterov, self.decoupled = momentum, nesterov, decoupled
 
     @property
     def kind(self) -> str:
         return "SGD with momentum" if self.momentum else "SGD"
 
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
-        if self.momentum:
-            add_scaled(parameter.value, self._direction(parameter, dense(gradient)), -lr)
-            return
-        if self.weight_decay:
-            # Not w (1 - lr wd): that factor would be rounded to float32, and a small decay lost.
-            parameter.value -= per_replica(lr * self.weight_decay, parameter.value) * parameter.value
-        add_scaled(parameter.value, gradient, -lr)
+        direction = self._direction(parameter, dense(gradient)) if self.momentum else gradient
+        if self.decoupled or not self.momentum:  # which without momentum are the same
+            self.shrink(parameter.value, lr)
+        add_scaled(parameter.value, direction, -lr)
 
     def _direction(self, parameter: Parameter, gradient: Array) -> Array:
         w, mu = parameter.value, self.momentum
-        if self.weight_decay:
+        if self.weight_decay and not self.decoupled:
             gradient = gradient + self.weight_decay * w
         if parameter not in self.state:
             self.state[parameter] = array_module(w).zeros_like(w)

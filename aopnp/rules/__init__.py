@@ -1,5 +1,9 @@
 """Rules: who fills the gradients of the whole network."""
 
-from aopnp.rules.backprop import backprop
+from aopnp.rules.alignment import MeasureAlignment
+from aopnp.rules.backprop import Backprop, Between, backprop
+from aopnp.rules.jacobians import learn_jacobians
+from aopnp.rules.rule import Rule
+from aopnp.rules.unlocked import Unlocked
 
-__all__ = ["backprop"]
+__all__ = ["Backprop", "Between", "MeasureAlignment", "Rule", "Unlocked", "backprop", "learn_jacobians"]

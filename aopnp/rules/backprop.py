@@ -1,13 +1,37 @@
-"""Back-propagation: forward, loss, backward."""
+"""Back-propagation: forward, loss, backward; what a network's feedback wants to know in between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from aopnp.backend import Array
 from aopnp.layer import Layer, Step
 from aopnp.nn import Loss
+from aopnp.rules.rule import Rule
+
+Between: TypeAlias = Callable[[Layer, Loss, Step], None]
+"""`between(network, loss, step)`, called after the forward and before the backward pass."""
 
 
-def backprop(network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
-    """Fill the gradients of `network` for one batch x [R or 1, M, N]; return (loss [R], outputs [R, M, P])."""
-    y = network.forward(x, step)
-    value = loss.forward(y, target)
-    network.backward(loss.backward(), step, needs_input=False)
-    return value, y
+@dataclass(frozen=True)
+class Backprop(Rule):
+    """The error goes back through the layers, or straight to them where the network has direct feedback."""
+
+    between: tuple[Between, ...] = ()
+
+    def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
+        y = network.forward(x, step)
+        value = loss.forward(y, target)
+        step = replace(step, teacher=loss)
+        for look in self.between:
+            look(network, loss, step)
+        self.backward(network, loss.backward(), step)
+        return value, y
+
+    def backward(self, network: Layer, g: Array, step: Step) -> None:
+        """Fill the gradients from g = dloss/dy [R, M, P]."""
+        network.backward(g, step, needs_input=False)
+
+
+backprop = Backprop()
+"""The rule of nearly all networks."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aopnp.backend import Array
-from aopnp.estimators import Estimator
+from aopnp.estimators.estimator import Estimator
 from aopnp.layer import Step
 from aopnp.ledger import Tally, Terms
 from aopnp.outer_products import Gradient, Multiply, as_they_are, kept

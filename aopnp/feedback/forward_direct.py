@@ -1,0 +1,59 @@
+"""Forward direct feedback alignment: B learns the Jacobian from forward tangents (Bacho and Chu 2024).
+
+    u ~ N(0, I) at every hook at once      d = tangent of the logits [R, M, K]
+    dB = B - mean over examples of d_m u_m^T        e = error @ B
+
+The mean of d u^T at a hook is dy/da, averaged over the batch: B follows a running mean of it. No gradient is carried
+back for that; `rules.learn_jacobians` sends the tangents, between the forward and the backward pass.
+"""
+
+from aopnp.backend import Array, array_module
+from aopnp.estimators import Exact
+from aopnp.estimators.product import Product
+from aopnp.feedback.direct import Direct
+from aopnp.feedback.init import FeedbackInit, zeros
+from aopnp.layer import Parameter, Step
+from aopnp.ledger import add_up
+from aopnp.streams import Purpose
+
+
+class FDFA(Direct):
+    """Direct feedback whose B is a parameter, moved towards what forward tangents say."""
+
+    output_tangent: Array | None = None
+    """d [R, M, K], until the backward pass has used it."""
+
+    def __init__(self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = zeros) -> None:
+        super().__init__(outputs, shape, init)
+        self.product = Product(Exact())
+
+    def parameters(self) -> list[Parameter]:
+        if not hasattr(self, "b"):
+            raise ValueError(f"expected an initialised {self}, got one without B; call network.initialise(streams)")
+        return [self.b]
+
+    def perturb(self, step: Step) -> None:
+        """Draw the tangent u of the activations that the last forward pass has left here."""
+        xp, x = array_module(self.x), self.x
+        drawn = self.streams.normal(Purpose.NOISE, self.number, step=step.index, size=x[0].size, xp=xp)
+        self.perturbation = drawn.astype(x.dtype).reshape(-1, *x.shape[1:])
+
+    def learn(self, error: Array, step: Step) -> None:
+        d, u = self.output_tangent, self.perturbation
+        if d is None or u is None:
+            raise ValueError(
+                f"{self}: expected a tangent of the outputs, got none; train with the rule Backprop((learn_jacobians,))"
+            )
+        M = d.shape[1]
+        self.b.grad = self.b.value - d.swapaxes(-1, -2) @ u.reshape(len(u), M, -1) / M
+        self.product.exact(M, self.outputs, self.activations, error)
+        self.output_tangent = self.perturbation = None
+
+    def spent(self) -> dict[str, Array]:
+        return add_up(super().spent(), self.product.spent(self.b.value))
+
+    def saved(self) -> dict[str, object]:
+        return {}
+
+    def restore(self, saved: dict[str, object]) -> None:
+        """Take over nothing: B is a parameter, and the rest is of one step."""

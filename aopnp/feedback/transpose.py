@@ -1,0 +1,16 @@
+"""Back-propagation: `dX = G W^T`, the transport of the weights that all other feedback does without."""
+
+from dataclasses import dataclass
+
+from aopnp.backend import Array
+from aopnp.feedback.feedback import Feedback
+
+
+@dataclass(frozen=True)
+class Transpose(Feedback):
+    """The weights themselves."""
+
+    keeps = False
+
+    def matrix(self, w: Array, b: Array | None) -> Array:
+        return w
