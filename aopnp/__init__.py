@@ -5,6 +5,7 @@ A matrix product is a sum of outer products; keep K of them, remember the rest. 
 
 from aopnp.backend import array_module, has_gpu, to_device, to_host
 from aopnp.cost import Cost, estimate
+from aopnp.directions import DIRECTIONS, Strategy
 from aopnp.estimators import AOP, ESTIMATORS, Automatic, Estimator, Exact, Stacked, Watched, side_by_side, stack
 from aopnp.feedback import (
     DFA,
@@ -26,6 +27,8 @@ from aopnp.memories import MEMORIES, Memory, NoMemory, QueueMemory, ResidualMemo
 from aopnp.nn import (
     AveragePool2d,
     BatchNorm,
+    BinaryConv2d,
+    BinaryDense,
     ChannelDropout,
     Conv2d,
     CrossEntropy,
@@ -40,19 +43,22 @@ from aopnp.nn import (
     ReLU,
     Residual,
     Sigmoid,
+    Sign,
     Softmax,
     Tanh,
     Unflatten,
     XavierUniform,
 )
 from aopnp.noise import selection_noise
-from aopnp.optim import SGD, Adam, Apart, Cosine, MultiStep, StepDecay, WarmUp
+from aopnp.optim import SGD, Adam, Apart, Bop, Cosine, Critical, Displace, ErrorFeedback, MultiStep, StepDecay, WarmUp
 from aopnp.outer_products import OuterProducts
 from aopnp.policies import POLICIES, LargestKeys, Policy, Selection, bernoulli, k_best, randk, topk, weightedk
-from aopnp.rules import Backprop, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
+from aopnp.rules import Backprop, ForwardGradient, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
 from aopnp.saving import load, save
 from aopnp.scores import SCORES, Norms, Score
 from aopnp.sizes import EpochRatios, Ratio
+from aopnp.softweights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight
+from aopnp.stored import stored_bytes
 from aopnp.streams import Streams
 from aopnp.train import History, evaluate, fit
 
@@ -62,6 +68,7 @@ __all__ = [
     "AOP",
     "DFA",
     "DIRECT",
+    "DIRECTIONS",
     "DKP",
     "DRTP",
     "ESTIMATORS",
@@ -71,25 +78,34 @@ __all__ = [
     "POLICIES",
     "SCORES",
     "SGD",
+    "SOFT_WEIGHTS",
     "Adam",
     "Apart",
     "Automatic",
     "AveragePool2d",
     "Backprop",
     "BatchNorm",
+    "BinaryConv2d",
+    "BinaryDense",
+    "Bop",
     "Chain",
     "ChannelDropout",
     "Conv2d",
     "Cosine",
     "Cost",
+    "Critical",
     "CrossEntropy",
     "Dense",
+    "Displace",
     "Dropout",
     "EpochRatios",
+    "ErrorFeedback",
     "Estimator",
     "Exact",
     "Feedback",
     "Flatten",
+    "FloatLatent",
+    "ForwardGradient",
     "GlobalAveragePool",
     "History",
     "Hook",
@@ -97,6 +113,7 @@ __all__ = [
     "KolenPollack",
     "LargestKeys",
     "Layer",
+    "Levels",
     "MaxPool2d",
     "MeanSquaredError",
     "MeasureAlignment",
@@ -119,11 +136,14 @@ __all__ = [
     "Score",
     "Selection",
     "Sigmoid",
+    "Sign",
     "SignSymmetric",
+    "SoftWeight",
     "Softmax",
     "Stacked",
     "Step",
     "StepDecay",
+    "Strategy",
     "Streams",
     "Tanh",
     "Transpose",
@@ -148,6 +168,7 @@ __all__ = [
     "selection_noise",
     "side_by_side",
     "stack",
+    "stored_bytes",
     "to_device",
     "to_host",
     "topk",

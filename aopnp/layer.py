@@ -23,7 +23,21 @@ class Parameter:
     grad: Gradient | None = None
     tangent: Array | None = None
     feedback: bool = False
-    """Whether it belongs to the feedback path only: an optimiser of its own may move it."""
+    """Whether an optimiser set apart for the feedback path may move it: it need not move as the weights do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what it stands for, of its gradient and its tangent: the value's, unless that is coded."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the same."""
+        return self.value.dtype
+
+    def numbers(self) -> Array:
+        """Return what it stands for, to compute with: the value itself, unless that is coded."""
+        return self.value
 
 
 class Teacher(Protocol):
@@ -149,17 +163,28 @@ class Chain(Layer):
         return x
 
     def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
-        # Below the lowest layer that has parameters nobody asks for a gradient: that product is never computed.
-        lowest = 0 if needs_input else next((i for i, x in enumerate(self.layers) if x.parameters()), len(self.layers))
         carried: Any = g
-        for i in range(len(self.layers) - 1, lowest - 1, -1):
-            # Nor above a layer that does not listen.
-            wanted = needs_input if i == lowest else self.layers[i - 1].listens(step)
-            carried = self.layers[i].backward(carried, step, needs_input=wanted)
-        return carried
+        for layer, wanted in zip(reversed(self.layers), reversed(self._wanted(step, needs_input)[:-1]), strict=True):
+            if wanted or layer.parameters():
+                carried = layer.backward(carried, step, needs_input=wanted)
+        return carried if needs_input else None
+
+    def _wanted(self, step: Step, needs_input: bool) -> list[bool]:
+        """Return whether somebody uses the gradient at the input of each layer and, last, at the output.
+
+        Nobody does below the lowest layer that has parameters, nor from a layer that does not listen up to the next
+        one that has some: those products are never computed.
+        """
+        wanted = [needs_input]
+        for layer in self.layers:
+            wanted.append((wanted[-1] or bool(layer.parameters())) and layer.listens(step))
+        return wanted
 
     def listens(self, step: Step) -> bool:
-        return self.layers[-1].listens(step)
+        return self._wanted(step, needs_input=True)[-1]
+
+    def perturbed(self) -> bool:
+        return any(layer.perturbed() for layer in self.layers)
 
     def segments(self, step: Step) -> list["Chain"]:
         """Return the pieces, from the input up, whose backward passes do not wait for each other.

@@ -15,13 +15,27 @@ from typing import Any
 import numpy as np
 
 from aopnp.backend import Array, to_device, to_host
+from aopnp.directions import AlignedState, AnchorState, Ring
 from aopnp.estimators.automatic import AutomaticState
 from aopnp.estimators.watched import WatchedState
 from aopnp.memories import QueueState, ResidualState, RowState
-from aopnp.optim import Moments
+from aopnp.optim import CriticalGradients, Moments, Unapplied
 
 STATES: dict[str, type[Any]] = {
-    state.__name__: state for state in (RowState, ResidualState, QueueState, AutomaticState, WatchedState, Moments)
+    state.__name__: state
+    for state in (
+        RowState,
+        ResidualState,
+        QueueState,
+        AutomaticState,
+        WatchedState,
+        Moments,
+        CriticalGradients,
+        Unapplied,
+        AlignedState,
+        AnchorState,
+        Ring,
+    )
 }
 """The dataclasses that can be packed and are rebuilt. A new one is one name here."""
 

@@ -1,9 +1,10 @@
 """Saving and loading: a network and its optimiser between two epochs, as one .npz file without pickles.
 
-    header           JSON: format, epoch, (seed, runs), kinds of layers and optimiser, structure of their states
+    header           JSON: format, epoch, (seed, runs), kinds of layers, optimiser and rule, structure of their states
     parameter/i      the value of the i-th parameter
     layer/i/...      the arrays of what layer i remembers: memories, running statistics
     optimiser/i/...  the arrays of what the optimiser remembers of the i-th parameter
+    rule/...         the arrays of what the rule remembers, where it does
 
 Random numbers are pure functions of (seed, run, epoch, step), so nothing else has to be kept: `fit` from the next epoch
 on goes on as if it had never stopped, bit for bit on the CPU.
@@ -24,64 +25,84 @@ from aopnp.backend import Array, array_module, to_device, to_host
 from aopnp.layer import Layer, Parameter
 from aopnp.optim import Optimiser
 from aopnp.packing import pack, unpack
+from aopnp.rules import Rule, backprop
 from aopnp.streams import Streams
 
 FORMAT = "aopnp network, version 1"
 
 
-def save(path: str | Path, network: Layer, optimiser: Optimiser, *, streams: Streams, epoch: int) -> None:
-    """Write `network` and `optimiser` as they are after `epoch` epochs (0: untrained) to `path`.
+def save(
+    path: str | Path,
+    network: Layer,
+    optimiser: Optimiser,
+    *,
+    streams: Streams,
+    epoch: int,
+    rule: Rule = backprop,
+) -> None:
+    """Write `network`, `optimiser` and `rule` as they are after `epoch` epochs (0: untrained) to `path`.
 
     The file appears whole or not at all: it is written beside `path` and then renamed. Raises TypeError where a layer
     remembers something that cannot be packed, OSError where the folder cannot be written to.
     """
     parameters = network.parameters()
     arrays = {f"parameter/{i}": to_host(parameter.value) for i, parameter in enumerate(parameters)}
-    header = _described(network, optimiser, streams) | {
+    header = _described(network, optimiser, streams, rule) | {
         "format": FORMAT,
         "epoch": int(epoch),
         "layers": [pack(layer.saved(), f"layer/{i}", arrays) for i, layer in enumerate(network.walk())],
         "moments": pack(optimiser.saved(parameters), "optimiser", arrays),
+        "memory": pack(rule.saved(), "rule", arrays),
     }
     _write(Path(path), {"header": np.array(json.dumps(header)), **arrays})
 
 
-def load(path: str | Path, network: Layer, optimiser: Optimiser, *, streams: Streams, device: str = "cpu") -> int:
+def load(
+    path: str | Path,
+    network: Layer,
+    optimiser: Optimiser,
+    *,
+    streams: Streams,
+    device: str = "cpu",
+    rule: Rule = backprop,
+) -> int:
     """Read what `save` wrote into `network`, initialised with `streams` on `device`; return the number of its epoch.
 
     Values are written into the parameters' own arrays, in place. Step size, schedule and weight decay are not in the
     file: they are `optimiser`'s. Raises ValueError where the file is damaged, is none of `save`'s or belongs to
-    another network, optimiser, seed or runs, FileNotFoundError where there is none; then nothing has changed.
+    another network, optimiser, rule, seed or runs, FileNotFoundError where there is none; then nothing has changed.
     """
     header, arrays = _read(Path(path))
     parameters, layers = network.parameters(), list(network.walk())
-    _check_described(path, header, _described(network, optimiser, streams))
+    _check_described(path, header, _described(network, optimiser, streams, rule))
     values = _checked_values(path, arrays, parameters, device)
-    moments = unpack(header["moments"], arrays, device)
+    moments, memory = (unpack(header[name], arrays, device) for name in ("moments", "memory"))
     _restore_layers(layers, [unpack(packed, arrays, device) for packed in header["layers"]])
     optimiser.restore(parameters, moments)
+    rule.restore(memory)
     for parameter, value in zip(parameters, values, strict=True):
         parameter.value[...] = value
     return header["epoch"]
 
 
-def _described(network: Layer, optimiser: Optimiser, streams: Streams) -> dict[str, Any]:
+def _described(network: Layer, optimiser: Optimiser, streams: Streams, rule: Rule) -> dict[str, Any]:
     """Return what must be the same where a file is loaded: name in the header -> JSON value."""
     return {
         "kinds": [type(layer).__name__ for layer in network.walk()],
         "optimiser": optimiser.kind,
+        "rule": rule.kind,
         "seed": streams.seed,
         "runs": list(streams.runs),
     }
 
 
 def _check_described(path: str | Path, header: dict[str, Any], expected: dict[str, Any]) -> None:
-    words = {"kinds": "layers", "optimiser": "an optimiser", "seed": "a seed", "runs": "runs"}
+    words = {"kinds": "layers", "optimiser": "an optimiser", "rule": "a rule", "seed": "a seed", "runs": "runs"}
     for name, value in expected.items():
         if header[name] != value:
             raise ValueError(
                 f"{path}: expected {words[name]} {value} as here, got {header[name]}; "
-                "build network, optimiser and streams as they were when it was saved"
+                "build network, optimiser, rule and streams as they were when it was saved"
             )
 
 

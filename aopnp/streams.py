@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from aopnp.backend import Array
-from aopnp.kernels import philox
+from aopnp.kernels import philox, signs
 
 
 class Purpose(IntEnum):
@@ -26,6 +27,8 @@ class Purpose(IntEnum):
     SELECTION = 2
     NOISE = 3
     FEEDBACK = 4
+    DIRECTIONS = 5
+    ROUNDING = 6
 
 
 class Streams:
@@ -52,28 +55,63 @@ class Streams:
         drawn = {run: sample(np.random.default_rng(self._sequence(run, purpose, *index))) for run in distinct}
         return np.stack([drawn[run] for run in (distinct if len(distinct) == 1 else self.runs)])
 
-    def uniform(self, purpose: Purpose, *index: int, step: int, size: int, xp: ModuleType) -> Array:
+    def uniform(
+        self,
+        purpose: Purpose,
+        *index: int,
+        step: int,
+        size: int,
+        xp: ModuleType,
+        copies: Sequence[int] | None = None,
+    ) -> Array:
         """Return uniform variates in (0, 1), float64 [R, size] of array module `xp`, new ones at every `step`.
 
-        [1, size] if all replicas share one run. A longer draw begins with the shorter one. Nothing waits for the
-        device: the keys are moved there once.
+        [1, size] if all replicas share one run. A longer draw begins with the shorter one. `copies` asks for several
+        draws at once, by their numbers: [copies, R or 1, size], where copy 0 is the draw that is made without.
+        Nothing waits for the device: the keys are moved there once.
         """
-        name = (xp.__name__, purpose, *index)
-        if name not in self._keys:
-            runs = self.runs if len(set(self.runs)) > 1 else self.runs[:1]
-            keys = [self._sequence(run, purpose, *index).generate_state(1, np.uint64).view(np.int64) for run in runs]
-            self._keys[name] = xp.asarray(np.concatenate(keys))
-        return philox(self._keys[name], xp.asarray(np.array([step])), S=size)
+        drawn = philox(*self._places(purpose, index, step, copies, xp), S=size)
+        return drawn if copies is None else drawn.reshape(len(copies), -1, size)
 
-    def normal(self, purpose: Purpose, *index: int, step: int, size: int, xp: ModuleType) -> Array:
-        """Return standard normal variates, float64 [R or 1, size], new ones at every `step`, from `uniform` ones.
+    def normal(
+        self,
+        purpose: Purpose,
+        *index: int,
+        step: int,
+        size: int,
+        xp: ModuleType,
+        copies: Sequence[int] | None = None,
+    ) -> Array:
+        """Return standard normal variates, float64 [..., R or 1, size], in the places of `uniform` ones.
 
         sqrt(-2 log u) cos(2 pi v) and sqrt(-2 log u) sin(2 pi v) (Box and Muller 1958), u and v side by side.
         """
-        u = self.uniform(purpose, *index, step=step, size=size + size % 2, xp=xp)
-        radius, angle = xp.sqrt(-2 * xp.log(u[:, ::2])), 2 * math.pi * u[:, 1::2]
+        u = self.uniform(purpose, *index, step=step, size=size + size % 2, xp=xp, copies=copies)
+        radius, angle = xp.sqrt(-2 * xp.log(u[..., ::2])), 2 * math.pi * u[..., 1::2]
         pairs = xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], -1)
-        return pairs.reshape(len(u), -1)[:, :size]
+        return pairs.reshape(*u.shape[:-1], -1)[..., :size]
+
+    def signs(
+        self, purpose: Purpose, *index: int, step: int, size: int, xp: ModuleType, copies: Sequence[int], dtype: Any
+    ) -> Array:
+        """Return 1 or -1, each with probability 1/2, of `dtype` [copies, R or 1, size], one bit of noise each."""
+        keys, counters = self._places(purpose, index, step, copies, xp)
+        return signs(keys, counters, xp.ones(len(keys), dtype), S=size).reshape(len(copies), -1, size)
+
+    def _places(
+        self, purpose: Purpose, index: tuple[int, ...], step: int, copies: Sequence[int] | None, xp: ModuleType
+    ) -> tuple[Array, Array]:
+        """Return the keys of all replicas, once a copy, and the counters of `step`: the copy is in the high word."""
+        name = (xp.__name__, purpose, *index)
+        if name not in self._keys:
+            runs = self.runs if len(set(self.runs)) > 1 else self.runs[:1]
+            each = [self._sequence(run, purpose, *index).generate_state(1, np.uint64).view(np.int64) for run in runs]
+            self._keys[name] = xp.asarray(np.concatenate(each))
+        keys = self._keys[name]
+        if copies is None:
+            return keys, xp.asarray(np.array([step]))
+        counters = step + (np.array(copies, np.int64) << 32)
+        return xp.tile(keys, len(copies)), xp.asarray(np.repeat(counters, len(keys)))
 
     def _sequence(self, run: int, purpose: Purpose, *index: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=(run, purpose, *index))

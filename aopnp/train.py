@@ -86,6 +86,7 @@ def fit(
         raise ValueError(f"expected a validation batch of at least 1 row, got {validation_batch}")
     if not 1 <= first_epoch <= epochs + 1:
         raise ValueError(f"expected the first epoch from 1 to {epochs + 1}, one past the last, got {first_epoch}")
+    rule.begin(network, streams)
     history = History()
     for epoch in range(first_epoch, epochs + 1):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is looked for below

@@ -14,6 +14,7 @@ from experiments.bench import add_bench
 from experiments.check import add_check
 from experiments.config import UsageError
 from experiments.deep.command import add_deep
+from experiments.feedback.command import add_feedback
 from experiments.info import add_info
 from experiments.paper import add_paper
 from experiments.products import add_products
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], Command]]] = 
     "mlp": ("approximate products on MNIST: three dense layers", partial(add_deep, experiment="mlp")),
     "cnn": ("approximate products on MNIST: two convolutions, two dense layers", partial(add_deep, experiment="cnn")),
     "cifar": ("approximate products on CIFAR-10: a residual network", partial(add_deep, experiment="cifar")),
+    "feedback": ("feedback alignment, direct or not, beside back-propagation: MNIST, CIFAR-10", add_feedback),
     "check": ("the agreement with the published curves, z values printed", add_check),
     "bench": ("benchmarks as ratios measured in one run", add_bench),
     "info": ("versions, array backends, where data and results lie", add_info),

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from aopnp import AOP, MEMORIES, POLICIES, SGD, Estimator, Exact, Memory, side_by_side
+from aopnp import AOP, MEMORIES, POLICIES, SGD, Estimator, Exact, Memory, Rule, backprop, side_by_side
 from aopnp.policies import PAPER_POLICIES
 from experiments.configuration import off_defaults
 
@@ -58,6 +58,10 @@ class Config:
     def optimiser(self, steps: int = 1) -> SGD:
         """Return the optimiser that this configuration names, whatever the number of steps."""
         return SGD(self.lr, self.momentum, nesterov=self.nesterov)
+
+    def learning_rule(self, steps: int = 1) -> Rule:
+        """Return what fills the gradients: back-propagation."""
+        return backprop
 
     def check(self) -> None:
         """Raise UsageError with a sentence where the values cannot be trained with."""

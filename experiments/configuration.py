@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
+from aopnp import Rule
 from aopnp.optim import Optimiser
 
 
@@ -54,6 +55,10 @@ class Configuration(Protocol):
 
     def optimiser(self, steps: int) -> Optimiser:
         """Return the optimiser for a training of so many steps in all."""
+        ...
+
+    def learning_rule(self, steps: int) -> Rule:
+        """Return what fills the gradients in a training of so many steps in all."""
         ...
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from aopnp import Chain, CrossEntropy, Dense, Estimator, Layer, MeanSquaredError, Softmax
 from aopnp.data import Coded, load_energy, load_mnist
 from experiments.deep.problems import DEEP
+from experiments.feedback.problems import FEEDBACK
 from experiments.problem import Data, Problem
 
 
@@ -70,4 +71,5 @@ PROBLEMS = {
     "kmnist": _images("kmnist"),
     "digits": Problem(digits_data, lambda estimator: Dense(64, 10, estimator), CrossEntropy),
     **DEEP,
+    **FEEDBACK,
 }

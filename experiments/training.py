@@ -44,15 +44,17 @@ def train_stack(members: Sequence[Member], data_dir: str | None) -> list[dict[st
     network = problem.network(config.estimators([each for each, _ in members]))
     streams = Streams(config.seed, [run for _, run in members])
     network.initialise(streams, config.dtype, config.device)
+    steps = config.epochs * (len(data.train[0]) // config.batch_size)
     with threadpool_limits(1):  # one BLAS thread: a stack then equals each run alone, bit for bit
         history = fit(
             network,
             problem.loss(),
-            config.optimiser(config.epochs * (len(data.train[0]) // config.batch_size)),
+            config.optimiser(steps),
             _moved(data.train, config.device),
             streams=streams,
             batch_size=config.batch_size,
             epochs=config.epochs,
+            rule=config.learning_rule(steps),
             validation=_moved(data.validation, config.device),
             validation_batch=problem.validation_batch,
         )

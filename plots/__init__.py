@@ -8,7 +8,10 @@ __all__ = ["NAMES", "PlotError", "draw"]
 
 GROWTH = ("growth-k", "growth-width", "growth-batch", "growth-replicas")
 DEEP = ("mlp", "mlp-full", "cnn", "cnn-full", "cifar", "cifar-full")
-NAMES = ("2a", "2b", "2c", "3a", "3b", "3c", *GROWTH, *DEEP, "products", "quickstart")
+FEEDBACK = tuple(f"feedback-{data}{full}" for data in ("mnist", "cifar", "alexnet") for full in ("", "-full"))
+COMBINED = tuple(f"{name}-combine" for name in FEEDBACK)
+PAPER = ("2a", "2b", "2c", "3a", "3b", "3c")
+NAMES = (*PAPER, *GROWTH, *DEEP, *FEEDBACK, *COMBINED, "products", "quickstart")
 
 
 def draw(
@@ -24,18 +27,9 @@ def draw(
     if name not in NAMES:
         raise PlotError(f"expected a figure among {', '.join(NAMES)}, got {name!r}")
     try:
-        from plots import deep, growth, paper, products, quickstart, style
+        from plots import figures, style
     except ModuleNotFoundError as error:
         raise PlotError(f"figures need matplotlib, got {error}: pip install 'aopnp[experiments]'") from error
     with style.house_style():
-        if name == "quickstart":
-            figure = quickstart.figure(results, device)
-        elif name == "products":
-            figure = products.figure(results)
-        elif name in GROWTH:
-            figure = growth.figure(name, results)
-        elif name in DEEP:
-            figure = deep.figure(name, results, suffix or ("" if device == "cpu" else f"-device{device}"))
-        else:
-            figure = paper.figure(name, results, recorded, device)
+        figure = figures.figure(name, results, recorded, device, suffix)
         return style.save(figure, name + suffix, out)

@@ -16,7 +16,9 @@ def parser() -> argparse.ArgumentParser:
         "names", nargs="+", choices=NAMES, metavar="NAME",
         help="2a 2b 2c: energy, K = 18, 9, 3; 3a 3b 3c: mnist, K = 32, 16, 8; quickstart: the digits; "
         "growth-k growth-width growth-batch growth-replicas: the cost of a step, as `bench growth` measured it; "
-        "mlp cnn cifar, mlp-full ...: approximate products in deep networks",
+        "mlp cnn cifar, mlp-full ...: approximate products in deep networks; "
+        "feedback-mnist feedback-cifar feedback-alexnet, feedback-mnist-full ...: ways to send the error back; "
+        "feedback-mnist-combine ...: the same with approximate products",
     )  # fmt: skip
     words.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
     words.add_argument(
@@ -29,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     words.add_argument(
         "--suffix", default="", metavar="TEXT",
-        help="how the result files of a deep experiment end that was trained off its defaults: --suffix=-epochs2",
+        help="how the result files of a deep or feedback experiment end that was trained off its defaults: "
+        "--suffix=-epochs2",
     )  # fmt: skip
     words.add_argument("--out", type=Path, default=Path("figures"), help="default: %(default)s")
     return words

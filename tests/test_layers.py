@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import AOP, Chain, Dense, RowMemory, Step, Streams, Tanh, topk
+from aopnp import AOP, DFA, Chain, Conv2d, Dense, Hook, Residual, RowMemory, Step, Streams, Tanh, topk
 from aopnp.layer import Layer
-from aopnp.nn import ACTIVATIONS, LOSSES, CrossEntropy, MeanSquaredError, ReLU, Softmax
+from aopnp.nn import ACTIVATIONS, LOSSES, BatchNorm, CrossEntropy, Flatten, MeanSquaredError, ReLU, Sign, Softmax
 from aopnp.outer_products import dense
 from aopnp.verify import adjoint
 
@@ -38,7 +38,8 @@ def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(make, R, M, 
     y = layer.forward(x)
     u = rng.normal(size=(len(y), M, N))
     adjoint.adjoint(layer, x, rng.normal(size=y.shape), u, Step())
-    adjoint.tangent_is_derivative(layer, x, u)
+    if not isinstance(layer, Sign):  # whose tangent is an estimator's
+        adjoint.tangent_is_derivative(layer, x, u)
 
 
 @NETWORKS
@@ -171,3 +172,133 @@ def test_k_above_m_and_missing_noise_are_refused():
     layer.weight_product.estimator = AOP(topk, 2)
     with pytest.raises(ValueError, match=r"expected selection noise of shape \[R or 1, 4\], got None"):
         layer.backward(np.ones((1, 4, 1)), Step())
+
+
+# Tangents that begin in the middle of a network, and gradients that nobody asks for
+
+
+MOVING = {
+    "dense": (lambda: Dense(6, 4), (5, 6)),
+    "conv": (lambda: Conv2d(2, 3, 2), (5, 3, 4, 2)),
+    "batch norm": (lambda: BatchNorm(6), (5, 6)),
+    "chain": (lambda: Chain(Tanh(), Chain(Dense(6, 4), BatchNorm(4)), Tanh()), (5, 6)),
+    "residual": (lambda: Residual(Dense(6, 6), Tanh()), (5, 6)),
+    "shortcut": (lambda: Residual(Tanh(), Dense(6, 4), shortcut=Dense(6, 4)), (5, 6)),
+    "shortcut alone": (lambda: Residual(Tanh(), shortcut=Dense(6, 6)), (5, 6)),
+}
+
+
+@pytest.mark.parametrize(("make", "shape"), MOVING.values(), ids=MOVING)
+@pytest.mark.parametrize("training", [True, False])
+def test_an_input_that_does_not_move_is_one_that_moves_by_zero(make, shape, training):
+    """For every subset of the parameters; one without a tangent does not move."""
+    layer, rng = make(), np.random.default_rng(0)
+    layer.initialise(Streams(0, range(2)))
+    x = rng.normal(size=(2, *shape))
+    y = layer.forward(x, Step(training=training))
+    assert not layer.perturbed()
+    zero, directions = np.zeros_like(x), [rng.normal(size=(3, *p.value.shape)) for p in layer.parameters()]
+    for some in [*([k] for k in range(len(directions))), range(len(directions))]:
+        for k, parameter in enumerate(layer.parameters()):
+            parameter.tangent = directions[k] if k in some else None
+        assert layer.perturbed()
+        moved = layer.tangent(None)
+        assert moved.shape == (3, *y.shape)
+        np.testing.assert_allclose(moved, layer.tangent(zero), rtol=1e-14, atol=1e-15)
+        assert moved.any()
+
+
+class Still(Hook):
+    """A layer that nothing moves, and that must not be asked."""
+
+    def tangent(self, u):
+        raise AssertionError("asked for the tangent of what does not move")
+
+
+def test_a_tangent_begins_at_the_first_layer_that_moves():
+    rng, inner = np.random.default_rng(0), Chain(Still(), Dense(4, 3), Tanh())
+    network = Chain(Dense(2, 4), Still(), inner, Hook(), Dense(3, 2))
+    network.initialise(Streams(0, range(2)))
+    network.forward(rng.normal(size=(2, 5, 2)))
+    for chain in (network, inner):
+        assert not chain.perturbed()
+        with pytest.raises(ValueError, match="expected a direction, got none: give u, or some parameter a tangent"):
+            chain.tangent(None)
+    hook, last = network.layers[3:]
+    hook.perturbation = rng.normal(size=(7, 2, 5, 3))
+    assert network.perturbed()
+    assert not inner.perturbed()
+    np.testing.assert_array_equal(network.tangent(None), hook.perturbation @ last.weight.value)
+    inner.layers[1].bias.tangent = rng.normal(size=(2, 3))
+    assert inner.perturbed()
+    through = inner.tangent(None) + hook.perturbation
+    np.testing.assert_array_equal(network.tangent(None), through @ last.weight.value)
+    hook.perturbation = None
+    np.testing.assert_array_equal(hook.tangent(through), through)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_perturbation_of_a_dense_layers_outputs_adds_to_its_tangent_and_products_are_counted(training):
+    rng, layer = np.random.default_rng(0), Dense(4, 3)
+    layer.initialise(Streams(0, range(2)))
+    layer.forward(rng.normal(size=(1, 5, 4)), Step(training=training))
+    layer.spent()
+    layer.perturbation = rng.normal(size=(2, 5, 3))
+    assert layer.perturbed()
+    np.testing.assert_array_equal(layer.tangent(None), layer.perturbation)
+    assert layer.spent() == {}
+    u = rng.normal(size=(7, 2, 5, 4))
+    np.testing.assert_allclose(layer.tangent(u), u @ layer.weight.value + layer.perturbation, rtol=1e-14, atol=1e-15)
+    layer.weight.tangent = rng.normal(size=(2, 4, 3))
+    layer.tangent(None)
+    product = 2.0 * 5 * 4 * 3
+    expected = {"flops": [8 * product] * 2, "overhead_flops": [8 * product] * 2} if training else {}
+    assert {name: value.tolist() for name, value in layer.spent().items()} == expected
+
+
+class Spy(Hook):
+    """Remembers whether it was asked for the gradient of its input."""
+
+    asked = None
+
+    def backward(self, g, step=None, *, needs_input=True):
+        self.asked = needs_input
+        return g if needs_input else None
+
+
+def test_a_gradient_is_computed_only_for_who_uses_it():
+    spies = [Spy() for _ in range(6)]
+    lower = [spies[0], Dense(4, 4), spies[1], Dense(4, 4), DFA(3, (4,)), spies[2], Flatten()]
+    network = Chain(*lower, Chain(spies[3], Dense(4, 4)), spies[4], Dense(4, 3), spies[5])
+    network.initialise(Streams(0, range(2)))
+    teacher = CrossEntropy()
+    teacher.forward(network.forward(np.ones((1, 6, 4))), np.zeros((1, 6), int))
+    step = Step(teacher=teacher)
+
+    def asked(step, **options):
+        for spy in spies:
+            spy.asked = None
+        return network.backward(teacher.backward(), step, **options), [spy.asked for spy in spies]
+
+    below, above = asked(step)
+    assert below.shape == (2, 6, 4)
+    assert above == [True, True, None, None, True, True]
+    assert asked(step, needs_input=False) == (None, [None, True, None, None, True, True])
+    probing = Step(teacher=teacher, probing=True)
+    assert asked(probing, needs_input=False) == (None, [None, True, True, True, True, True])
+
+
+def test_a_chain_listens_where_its_gradient_is_used():
+    hears, deaf = Dense(4, 4), DFA(3, 4)
+    for layer in (hears, deaf):
+        layer.initialise(Streams())
+    assert [Chain(*layers).listens(Step()) for layers in ([hears], [deaf], [hears, deaf], [deaf, hears])] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert not Chain(hears, Chain(deaf, Tanh()), Tanh()).listens(Step())
+    assert Chain(hears, deaf, Tanh()).listens(Step(probing=True))
+    assert Chain(Tanh(), Tanh()).listens(Step())
+    assert Chain(Tanh()).backward(np.ones((1, 2, 3)), needs_input=False) is None  # nobody there uses it

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import SGD, Cosine, OuterProducts, Parameter, Step, StepDecay, WarmUp, to_device, to_host
-from aopnp.optim import Adam, Moments, MultiStep
+from aopnp.optim import Adam, Apart, Critical, ErrorFeedback, Moments, MultiStep
 from aopnp.outer_products import SideBySide, add_scaled, dense
 from tests.devices import ON_DEVICES, need
 
@@ -17,8 +17,16 @@ OPTIMISERS = {
     "momentum": lambda lr: SGD(lr, 0.9, weight_decay=0.01),
     "nesterov": lambda lr: SGD(lr, 0.9, nesterov=True, weight_decay=0.01, schedule=StepDecay(2, 0.5)),
     "adam": lambda lr: Adam(lr, weight_decay=0.01, schedule=StepDecay(2, 0.5)),
+    "decoupled": lambda lr: SGD(lr, 0.9, nesterov=True, weight_decay=0.01, decoupled=True),
+    "adam coupled": lambda lr: Adam(lr, weight_decay=0.01, decoupled=False),
 }
-EVERY_OPTIMISER = pytest.mark.parametrize("build", OPTIMISERS.values(), ids=OPTIMISERS)
+AROUND = {
+    "critical": lambda lr: Critical(SGD(lr, 0.9, weight_decay=0.01), capacity=2),
+    "critical adam": lambda lr: Critical(Adam(lr), capacity=2, aggregation="mean", synced=True),
+    "apart": lambda lr: Apart(SGD(lr, 0.9, weight_decay=0.01), Adam(lr)),
+    "error feedback": lambda lr: ErrorFeedback(SGD(lr, 0.9, schedule=StepDecay(2, 0.5)), share=0.3),
+}
+EVERY_OPTIMISER = pytest.mark.parametrize("build", (OPTIMISERS | AROUND).values(), ids=OPTIMISERS | AROUND)
 
 
 def moved(optimiser, value, gradients, start=0):
@@ -134,7 +142,7 @@ def test_a_stack_of_step_sizes_moves_as_each_alone_bit_for_bit_and_a_nan_stays_i
         np.testing.assert_array_equal(together[r], moved(build(lr[r]), w[r : r + 1], gradients[:, r : r + 1])[0])
 
 
-@EVERY_OPTIMISER
+@pytest.mark.parametrize("build", OPTIMISERS.values(), ids=OPTIMISERS)
 def test_parameters_and_what_is_remembered_of_them_are_moved_in_place(build):
     """Dense layers store their weights as a transposed view."""
     stored = np.ones((2, 4, 3))
@@ -222,3 +230,69 @@ def test_a_small_decay_is_not_lost_in_float32(optimiser):
     w = moved(optimiser, start, [np.zeros_like(start)] * steps)
     shrunk = np.log(start.astype(float) / w).mean()
     assert shrunk == pytest.approx(steps * 4e-7, rel=0.01)
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.5, False), (0.5, True)])
+def test_decoupled_decay_of_sgd_shrinks_the_weights_and_is_not_seen_by_the_momentum(momentum, nesterov):
+    """Exactly, on integers and powers of two, at two step sizes."""
+    rng, lr = np.random.default_rng(0), np.array([0.5, 0.25])
+    optimiser = SGD(lr, momentum, nesterov=nesterov, weight_decay=0.5, decoupled=True, schedule=StepDecay(2, 0.5))
+    w, gradients = (rng.integers(-9, 9, shape).astype(float) for shape in ((2, 3, 4), (4, 2, 3, 4)))
+    parameter, v = Parameter(w.copy()), np.zeros((2, 3, 4))
+    for t, g in enumerate(gradients):
+        parameter.grad = g
+        optimiser.update([parameter], Step(t, optimiser.lr(t)))
+        v, lr_t = momentum * v + g, (lr * 0.5 ** (t // 2))[:, None, None]
+        w = (1 - lr_t * 0.5) * w - lr_t * (g + momentum * v if nesterov else v)
+        np.testing.assert_array_equal(parameter.value, w)
+    if momentum:
+        np.testing.assert_array_equal(optimiser.state[parameter], v)
+
+
+def test_coupled_decay_of_adam_is_l2_regularisation():
+    rng = np.random.default_rng(1)
+    w, gradients = rng.normal(size=(2, 3, 4)), rng.normal(size=(9, 2, 3, 4))
+    coupled, plain = Parameter(w.copy()), Parameter(w.copy())
+    optimisers = Adam(0.1, weight_decay=0.3, decoupled=False), Adam(0.1)
+    for t, g in enumerate(gradients):
+        coupled.grad, plain.grad = g, g + 0.3 * coupled.value
+        for optimiser, parameter in zip(optimisers, (coupled, plain), strict=True):
+            optimiser.update([parameter], Step(t, optimiser.lr(t)))
+        np.testing.assert_allclose(coupled.value, plain.value, rtol=1e-14)
+    assert (coupled.grad == gradients[-1]).all()  # what others may hold is not changed
+
+
+def test_apart_moves_the_feedback_by_an_optimiser_and_a_schedule_of_its_own():
+    """As each optimiser would alone: state, step size, decay and all."""
+    rng = np.random.default_rng(0)
+    values, gradients = rng.normal(size=(2, 1, 3, 4)), rng.normal(size=(5, 2, 1, 3, 4))
+
+    def network():
+        return SGD(0.5, 0.9, weight_decay=0.1, schedule=StepDecay(2, 0.5))
+
+    def feedback():
+        return Adam(0.25, weight_decay=0.2, schedule=StepDecay(1, 0.5))
+
+    together = Apart(network(), feedback())
+    both = [Parameter(values[0].copy()), Parameter(values[1].copy(), feedback=True)]
+    for t, own in enumerate(gradients):
+        both[0].grad, both[1].grad = own
+        np.testing.assert_array_equal(together.lr(t), network().lr(t))
+        np.testing.assert_array_equal(together.feedback_lr(t), feedback().lr(t))
+        np.testing.assert_array_equal(network().feedback_lr(t), network().lr(t))
+        together.update(both, Step(t, together.lr(t), feedback_lr=together.feedback_lr(t)))
+    np.testing.assert_array_equal(both[0].value, moved(network(), values[0], gradients[:, 0]))
+    np.testing.assert_array_equal(both[1].value, moved(feedback(), values[1], gradients[:, 1]))
+    assert together.kind == "SGD with momentum, and Adam for feedback"
+    velocity, moments = together.saved(both)
+    assert (velocity.shape, moments.updates) == ((1, 3, 4), 5)
+    again = Apart(network(), feedback())
+    again.restore(both, [velocity, moments])
+    for kept, back in zip(together.saved(both), again.saved(both), strict=True):
+        assert back is kept
+
+
+def test_without_a_step_size_of_its_own_the_feedback_takes_that_of_the_step():
+    parameter = Parameter(np.ones((1, 2)), np.ones((1, 2)), feedback=True)
+    Apart(SGD(1.0), SGD(1.0)).update([parameter], Step(lr=np.array([0.25])))
+    np.testing.assert_array_equal(parameter.value, 0.75)

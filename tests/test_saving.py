@@ -33,9 +33,10 @@ from aopnp import (
 from aopnp.layer import Layer
 from aopnp.memories import RowState
 from aopnp.nn import BatchNorm
-from aopnp.optim import Adam, Moments
+from aopnp.optim import Adam, Apart, Critical, ErrorFeedback, Moments
 from aopnp.packing import STATES, pack, unpack
 from aopnp.saving import load, save
+from tests import feedback
 from tests.devices import ON_DEVICES, need
 
 MEMORIES = [RowMemory(0.9), ResidualMemory(), QueueMemory(5)]
@@ -100,7 +101,16 @@ def refused(path, sentence, network=None, optimiser=None, streams=STREAMS, devic
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("make", [lambda: SGD(0.1), lambda: SGD(0.1, 0.9), lambda: Adam(0.01)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SGD(0.1),
+        lambda: SGD(0.1, 0.9),
+        lambda: Adam(0.01),
+        lambda: Critical(SGD(0.1, 0.9), capacity=2),
+        lambda: Critical(ErrorFeedback(Adam(0.01), 0.5), synced=True),
+    ],
+)
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_everything_comes_back_into_the_same_arrays(dtype, make, epochs, tmp_path):
     network, optimiser = build(dtype), make()
@@ -343,3 +353,46 @@ def test_a_file_appears_whole_or_not_at_all(saved, tmp_path, monkeypatch):
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
     assert load(path, network, optimiser, streams=STREAMS) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", feedback.NETWORKS)
+def test_every_feedback_goes_on_as_if_it_had_never_stopped(name, dtype, tmp_path):
+    """Matrices that are trained, mirrored or stay, DKP's gradients and an optimiser apart, bit for bit."""
+    streams = Streams(0, [2, 0])
+    network, whole = feedback.train(name, streams, dtype, epochs=3, measure=False)
+    first, moved_by = feedback.NETWORKS[name](name), feedback.optimiser()
+    first.initialise(streams, dtype)
+    feedback.go_on(first, moved_by, streams, feedback.rule_for(first), epochs=2)
+    save(tmp_path / "network.npz", first, moved_by, streams=streams, epoch=2)
+    again, its_optimiser = feedback.NETWORKS[name](name), feedback.optimiser()
+    again.initialise(streams, dtype)
+    for layer in again.walk():  # as drawn they would be right where they never change
+        for kept in (getattr(layer, "feedback_matrix", None), getattr(layer, "b", None)):
+            if kept is not None:
+                kept.value[...] = np.nan
+    epoch = load(tmp_path / "network.npz", again, its_optimiser, streams=streams)
+    assert_same(contents(again, its_optimiser), contents(first, moved_by))
+    history = feedback.go_on(again, its_optimiser, streams, feedback.rule_for(again), epochs=3, first_epoch=epoch + 1)
+    for curve in whole.curves:
+        np.testing.assert_array_equal(history[curve][0], whole[curve][2], err_msg=curve)
+    final = feedback.optimiser()
+    final.restore(network.parameters(), its_optimiser.saved(again.parameters()))
+    assert_same(contents(again, its_optimiser), contents(network, final))
+
+
+def test_another_feedback_than_it_was_saved_with_is_refused(tmp_path):
+    path = tmp_path / "network.npz"
+
+    def network(name):
+        built = feedback.layered(name)
+        built.initialise(STREAMS)
+        return built
+
+    save(path, network("random"), SGD(0.1), streams=STREAMS, epoch=1)
+    refused(path, r"expected what was saved with the feedback Transpose\(\)", network("transpose"), SGD(0.1))
+    refused(path, "expected parameters", network("kolen_pollack"), SGD(0.1))
+    save(path, network("transpose"), SGD(0.1), streams=STREAMS, epoch=1)
+    refused(path, r"expected what was saved with the feedback RandomFeedback\(\)", network("random"), SGD(0.1))
+    apart = Apart(SGD(0.1), Adam(0.1))
+    refused(path, "expected an optimiser SGD, and Adam for feedback as here, got SGD", network("transpose"), apart)

@@ -142,7 +142,8 @@ def test_a_draw_on_a_device_waits_for_nothing_and_moves_its_keys_once():
 
 
 def test_purposes_keep_their_numbers():
-    assert {p.name: p.value for p in Purpose} == {"INITIAL": 0, "ORDER": 1, "SELECTION": 2, "NOISE": 3, "FEEDBACK": 4}
+    names = ["INITIAL", "ORDER", "SELECTION", "NOISE", "FEEDBACK", "DIRECTIONS", "ROUNDING"]
+    assert {p.name: p.value for p in Purpose} == {name: value for value, name in enumerate(names)}
     expected = np.random.default_rng(np.random.SeedSequence(3, spawn_key=(5, 2, 8, 1))).gumbel(size=4)
     got = Streams(3, [5]).draw(Purpose.SELECTION, 8, 1, sample=lambda g: g.gumbel(size=4))
     np.testing.assert_array_equal(got, [expected])
@@ -156,3 +157,49 @@ def test_streams_can_be_sent_to_another_process():
     before = streams.uniform(Purpose.NOISE, 0, step=0, size=3, xp=np)
     again = pickle.loads(pickle.dumps(streams))
     np.testing.assert_array_equal(again.uniform(Purpose.NOISE, 0, step=0, size=3, xp=np), before)
+
+
+def test_normal_variates_are_normal_and_independent():
+    z = Streams(1, [2]).normal(Purpose.NOISE, 0, step=3, size=400_000, xp=np)[0]
+    assert stats.kstest(z, "norm").pvalue > 1e-4
+    n = len(z)
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((z**power).mean() - moment) < 4.5 * np.sqrt(variance / n)
+    for lag in (1, 2, 4):  # the two of a pair, neighbours, words of one block
+        assert abs((z[:-lag] * z[lag:]).mean()) < 4.5 / np.sqrt(n)
+        assert abs((z[:-lag] ** 2 * z[lag:] ** 2).mean() - 1) < 4.5 * np.sqrt(8 / n)
+
+
+def test_a_pair_of_normal_variates_is_made_of_a_pair_of_uniform_ones():
+    streams = Streams(4, [1, 0])
+    u = streams.uniform(Purpose.NOISE, 2, step=7, size=10, xp=np)
+    radius, angle = np.sqrt(-2 * np.log(u[:, ::2])), 2 * np.pi * u[:, 1::2]
+    z = streams.normal(Purpose.NOISE, 2, step=7, size=9, xp=np)
+    np.testing.assert_allclose(z[:, ::2], radius * np.cos(angle), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(z[:, 1::2], (radius * np.sin(angle))[:, :4], rtol=1e-12, atol=1e-15)
+
+
+def test_a_longer_normal_draw_begins_with_the_shorter_one_and_replicas_follow_their_runs():
+    streams = Streams(5, [3, 1, 3])
+    long = streams.normal(Purpose.NOISE, step=0, size=67, xp=np)
+    assert long.shape == (3, 67)
+    for size in range(1, 67):
+        np.testing.assert_array_equal(streams.normal(Purpose.NOISE, step=0, size=size, xp=np), long[:, :size])
+    for r, run in enumerate(streams.runs):
+        alone = Streams(5, [run]).normal(Purpose.NOISE, step=0, size=67, xp=np)
+        np.testing.assert_array_equal(alone, long[r : r + 1])
+    assert Streams(5, [3, 3]).normal(Purpose.NOISE, step=0, size=4, xp=np).shape == (1, 4)
+    assert (streams.normal(Purpose.NOISE, step=1, size=67, xp=np) != long).all()
+
+
+@ON_DEVICES
+def test_devices_draw_the_same_normal_variates(device):
+    """The simulated device to the bit; a real one has a logarithm and a cosine of its own."""
+    need(device)
+    import importlib
+
+    xp, streams = importlib.import_module(DEVICES[device]), Streams(0, [0, 1])
+    for size in (1, 33, 600):
+        there = to_host(streams.normal(Purpose.NOISE, 4, step=2, size=size, xp=xp))
+        here = streams.normal(Purpose.NOISE, 4, step=2, size=size, xp=np)
+        np.testing.assert_allclose(there, here, rtol=0 if device == "cuda-sim" else 1e-13, atol=1e-15)

@@ -165,4 +165,6 @@ def _to_device(value: Any) -> Any:
     """Return `value` with NumPy arrays (and scalars, which are 0-dimensional on a device) as device arrays."""
     if isinstance(value, np.ndarray | np.bool_ | np.number):
         return DeviceArray(np.asarray(value))
+    if hasattr(value, "_fields"):  # what a decomposition returns
+        return type(value)(*map(_to_device, value))
     return type(value)(map(_to_device, value)) if type(value) in (tuple, list) else value

@@ -75,12 +75,13 @@ class AOP(Estimator):
         return self._pick(log_norms, noise, self._kept(n, step.epoch, R))
 
     def _kept(self, n: int, epoch: int, replicas: int) -> Kept:
-        # Asked in every step, and the answer changes with the epoch at most.
-        known = self._known
-        if (n, epoch, replicas) not in known:
+        # Asked in every step, and the answer changes with the epoch at most; by several threads where layers share it.
+        known, asked = self._known, (n, epoch, replicas)
+        kept = known.get(asked)
+        if kept is None:
             known.clear()
-            known[n, epoch, replicas] = kept_of(self.k, n, epoch, replicas)
-        return known[n, epoch, replicas]
+            known[asked] = kept = kept_of(self.k, *asked)
+        return kept
 
     @cached_property
     def _known(self) -> dict[tuple[int, int, int], Kept]:

@@ -25,13 +25,15 @@ class Direct(Hook):
     """A hook after activations [R, M, *shape] of a network with K = `outputs` outputs; B is never changed (DFA)."""
 
     b: Parameter
+    trained: bool = False
+    """Whether B is a parameter: `learn` then fills its gradient."""
 
     def __init__(self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = normal) -> None:
         super().__init__()
         self.outputs, self.shape, self.init = outputs, (shape,) if isinstance(shape, int) else shape, init
         if outputs < 1 or not self.shape or min(self.shape) < 1:
             raise ValueError(f"expected outputs and a shape of at least 1 each, got {outputs} and {shape}")
-        self.injection = Product(Exact())
+        self.counted = Product(Exact())
 
     @property
     def activations(self) -> int:
@@ -44,7 +46,12 @@ class Direct(Hook):
         values = np.broadcast_to(drawn.astype(dtype), (streams.replicas, K, D)).copy()
         self.b = Parameter(to_device(values, device), feedback=True)
         self.streams, self.number = streams, index
-        self.injection.forget()
+        self.counted.forget()
+
+    def parameters(self) -> list[Parameter]:
+        if not hasattr(self, "b"):
+            raise ValueError(f"expected an initialised {self}, got one without B; call network.initialise(streams)")
+        return [self.b] if self.trained else []
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         if x.shape[2:] != self.shape:
@@ -74,21 +81,22 @@ class Direct(Hook):
         return error
 
     def learn(self, error: Array, step: Step) -> None:
-        """Fill the gradient of B, where B is trained."""
+        """Fill the gradient of B, where it is trained."""
 
     def _inject(self, error: Array) -> Array:
         K, M, D = self.outputs, error.shape[1], self.activations
-        self.injection.exact(K, D, M, self.b.value)
+        self.counted.exact(K, D, M, self.b.value)
         return (error @ self.b.value).reshape(-1, M, *self.shape)
 
     def spent(self) -> dict[str, Array]:
-        return self.injection.spent(self.b.value)
+        return self.counted.spent(self.b.value)
 
     def saved(self) -> dict[str, Any]:
-        return {"b": self.b.value}
+        return {} if self.trained else {"b": self.b.value}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        self.b.value[...] = saved["b"]
+        if not self.trained:
+            self.b.value[...] = saved["b"]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.outputs}, {self.shape})"

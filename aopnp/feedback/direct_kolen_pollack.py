@@ -17,13 +17,15 @@ from aopnp.estimators import Estimator, Exact
 from aopnp.estimators.product import Product
 from aopnp.feedback.direct import Direct
 from aopnp.feedback.init import FeedbackInit, normal
-from aopnp.layer import Parameter, Step
+from aopnp.layer import Step
 from aopnp.ledger import add_up
 from aopnp.streams import Streams
 
 
 class DKP(Direct):
     """Direct feedback whose B is a parameter; `estimator` answers for its gradient."""
+
+    trained = True
 
     def __init__(
         self,
@@ -38,11 +40,6 @@ class DKP(Direct):
     def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
         super().initialise(streams, dtype, device, index)
         self.product.forget()
-
-    def parameters(self) -> list[Parameter]:
-        if not hasattr(self, "b"):
-            raise ValueError(f"expected an initialised {self}, got one without B; call network.initialise(streams)")
-        return [self.b]
 
     def learn(self, error: Array, step: Step) -> None:
         M = error.shape[1]
@@ -60,7 +57,8 @@ class DKP(Direct):
         return super().observations() | self.product.observations()
 
     def saved(self) -> dict[str, Any]:
-        return {"product": self.product.state}
+        return super().saved() | {"product": self.product.state}
 
     def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
         self.product.state = saved["product"]

@@ -19,16 +19,16 @@ class Feedback:
     """Which matrix stands for W; frozen, while the matrix b that it keeps lives with the layer."""
 
     keeps: bool = True
-    """Whether it has a matrix of its own, drawn as W is: b [R, N, P]."""
+    """Whether it has a matrix of its own, drawn as W is: b [R, N, P]. Otherwise W stands for itself."""
     trained: bool = False
     """Whether the optimiser moves b, along the estimated gradient of W."""
     advances: bool = False
     """Whether it moves b itself, before each backward pass."""
 
-    def matrix(self, w: Array, b: Array | None) -> Array:
-        """Return what stands for W [R, N, P]; b is None where it keeps none."""
-        raise NotImplementedError
+    def matrix(self, w: Array, b: Array) -> Array:
+        """Return what stands for the weights w [R, N, P]."""
+        return b
 
     def advance(self, w: Array, b: Array, normal: Normal, step: Step) -> int:
-        """Move b in place, from the weights w; return the flops that it took."""
+        """Move b in place, from the weights w; return the flops that it took for each replica."""
         return 0

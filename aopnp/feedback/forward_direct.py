@@ -8,29 +8,21 @@ back for that; `rules.learn_jacobians` sends the tangents, between the forward a
 """
 
 from aopnp.backend import Array, array_module
-from aopnp.estimators import Exact
-from aopnp.estimators.product import Product
 from aopnp.feedback.direct import Direct
 from aopnp.feedback.init import FeedbackInit, zeros
-from aopnp.layer import Parameter, Step
-from aopnp.ledger import add_up
+from aopnp.layer import Step
 from aopnp.streams import Purpose
 
 
 class FDFA(Direct):
     """Direct feedback whose B is a parameter, moved towards what forward tangents say."""
 
+    trained = True
     output_tangent: Array | None = None
     """d [R, M, K], until the backward pass has used it."""
 
     def __init__(self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = zeros) -> None:
         super().__init__(outputs, shape, init)
-        self.product = Product(Exact())
-
-    def parameters(self) -> list[Parameter]:
-        if not hasattr(self, "b"):
-            raise ValueError(f"expected an initialised {self}, got one without B; call network.initialise(streams)")
-        return [self.b]
 
     def perturb(self, step: Step) -> None:
         """Draw the tangent u of the activations that the last forward pass has left here."""
@@ -46,14 +38,5 @@ class FDFA(Direct):
             )
         M = d.shape[1]
         self.b.grad = self.b.value - d.swapaxes(-1, -2) @ u.reshape(len(u), M, -1) / M
-        self.product.exact(M, self.outputs, self.activations, error)
+        self.counted.exact(M, self.outputs, self.activations, error)
         self.output_tangent = self.perturbation = None
-
-    def spent(self) -> dict[str, Array]:
-        return add_up(super().spent(), self.product.spent(self.b.value))
-
-    def saved(self) -> dict[str, object]:
-        return {}
-
-    def restore(self, saved: dict[str, object]) -> None:
-        """Take over nothing: B is a parameter, and the rest is of one step."""

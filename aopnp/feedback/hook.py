@@ -3,7 +3,8 @@
 alignment angle = arccos(<injected, true> / (|injected| |true|)), over all activations of a batch, in degrees
 
 The true gradient is what a probing backward pass (`Step.probing`) carries down; 90 degrees: no better than a random
-direction. A hook measures where both passes come by, which `rules.measure_alignment` arranges.
+direction, or none at all, as where feedback starts at zero. A hook measures where both passes come by, which
+`rules.MeasureAlignment` arranges.
 """
 
 import math
@@ -43,13 +44,13 @@ class Hook(Layer):
 
     def observations(self) -> dict[str, Array]:
         angles, self._angles = self._angles, []
-        return {"alignment_angle": array_module(*angles).stack(angles).mean(0)} if angles else {}
+        return {"alignment_angle": array_module(*angles).stack(angles, -1).mean(-1)} if angles else {}
 
 
 def _angle(a: Array, b: Array) -> Array:
-    """Return the angle between a and b [R, ...] in degrees, float64 [R]; NaN where one of them is zero."""
+    """Return the angle between a and b [R, ...] in degrees, float64 [R]; 90 where one of them is zero."""
     xp = array_module(a, b)
     flat_a, flat_b = (v.reshape(len(v), -1).astype(float) for v in (a, b))
     squares = (flat_a * flat_a).sum(-1) * (flat_b * flat_b).sum(-1)
-    cosine = (flat_a * flat_b).sum(-1) / xp.sqrt(squares)
+    cosine = (flat_a * flat_b).sum(-1) / xp.sqrt(xp.where(squares == 0, 1, squares))
     return xp.arccos(xp.clip(cosine, -1.0, 1.0)) * (180 / math.pi)

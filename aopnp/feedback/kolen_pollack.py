@@ -8,7 +8,6 @@ decoupled weight decay (`SGD(..., decoupled=True)` or Adam); without decay, W - 
 
 from dataclasses import dataclass
 
-from aopnp.backend import Array
 from aopnp.feedback.feedback import Feedback
 
 
@@ -17,7 +16,3 @@ class KolenPollack(Feedback):
     """A parameter that is moved as the weights are."""
 
     trained = True
-
-    def matrix(self, w: Array, b: Array | None) -> Array:
-        assert b is not None
-        return b

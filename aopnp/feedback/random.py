@@ -14,15 +14,11 @@ from aopnp.feedback.feedback import Feedback
 class RandomFeedback(Feedback):
     """A matrix that never changes."""
 
-    def matrix(self, w: Array, b: Array | None) -> Array:
-        assert b is not None
-        return b
-
 
 @dataclass(frozen=True)
 class SignSymmetric(Feedback):
     """Random sizes, the signs of the weights: sign(0) is 0."""
 
-    def matrix(self, w: Array, b: Array | None) -> Array:
-        xp = array_module(w)
+    def matrix(self, w: Array, b: Array) -> Array:
+        xp = array_module(w, b)
         return xp.sign(w) * xp.abs(b)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from aopnp.backend import Array
 from aopnp.feedback.feedback import Feedback
 
 
@@ -11,6 +10,3 @@ class Transpose(Feedback):
     """The weights themselves."""
 
     keeps = False
-
-    def matrix(self, w: Array, b: Array | None) -> Array:
-        return w

@@ -30,10 +30,6 @@ class WeightMirror(Feedback):
                 "without decay the matrix would grow without limit"
             )
 
-    def matrix(self, w: Array, b: Array | None) -> Array:
-        assert b is not None
-        return b
-
     def advance(self, w: Array, b: Array, normal: Normal, step: Step) -> int:
         if step.index % self.every:
             return 0

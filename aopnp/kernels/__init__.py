@@ -13,12 +13,17 @@ from aopnp.kernels.kernel import KERNELS, Kernel
 from aopnp.kernels.log_column_squares import log_column_squares
 from aopnp.kernels.log_norms import log_norms
 from aopnp.kernels.max_pool import max_pool
+from aopnp.kernels.move_levels import move_levels
 from aopnp.kernels.philox import philox
 from aopnp.kernels.scatter_columns import scatter_columns
 from aopnp.kernels.scatter_pixels import scatter_pixels
 from aopnp.kernels.select import select
+from aopnp.kernels.signs import signs
 from aopnp.kernels.softmax import softmax
 from aopnp.kernels.unfold import unfold
+from aopnp.kernels.unpack_levels import pack as pack_levels
+from aopnp.kernels.unpack_levels import unpack_levels
+from aopnp.kernels.unpack_signs import unpack_signs
 
 __all__ = [
     "KERNELS",
@@ -35,10 +40,15 @@ __all__ = [
     "log_column_squares",
     "log_norms",
     "max_pool",
+    "move_levels",
+    "pack_levels",
     "philox",
     "scatter_columns",
     "scatter_pixels",
     "select",
+    "signs",
     "softmax",
     "unfold",
+    "unpack_levels",
+    "unpack_signs",
 ]

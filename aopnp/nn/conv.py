@@ -129,7 +129,7 @@ class Conv2d(Dense):
 
     def _check(self, x: Array) -> None:
         weight, *_ = self.parameters()
-        R, dtype = len(weight.value), weight.value.dtype
+        R, dtype = weight.shape[0], weight.dtype
         if x.ndim != 5 or x.shape[-1] != self.channels or len(x) not in (1, R):
             raise ValueError(
                 f"{self}: expected images [R or 1, M, H, W, C] with R = {R} and C = {self.channels}, got shape "

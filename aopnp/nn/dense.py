@@ -100,7 +100,7 @@ class Dense(Layer):
         """Return which inputs the forward product keeps, None for all: x [R or 1, M, ..., C], `rows` of outputs."""
         if not step.training or isinstance(self.forward_product.estimator, Exact):
             return None
-        xp, C, w = array_module(x), x.shape[-1], self.weight.value
+        xp, C, w = array_module(x), x.shape[-1], self.weight.numbers()
         R, P, taps = len(w), w.shape[-1], w.shape[1] // C
         a = xp.moveaxis(x.reshape(*x.shape[:2], -1, C), -1, 1)
         b = xp.moveaxis(w.swapaxes(-1, -2).reshape(R, P, taps, C), -1, 1)
@@ -108,12 +108,12 @@ class Dense(Layer):
         return None if selection is None else KeptInputs(selection, C)
 
     def _affine(self, x: Array, step: Step) -> Array:
-        weight, bias = self.weight, self.bias
+        w = self.weight.numbers()
         self.counting = step.training
-        self.x, self.w = x, weight.value if self.kept is None else self.kept.take_weights(weight.value)
+        self.x, self.w = x, w if self.kept is None else self.kept.take_weights(w)
         if step.training and isinstance(self.forward_product.estimator, Exact):
             self.forward_product.exact(self.inputs, x.shape[1], self.outputs, self.w)
-        return self.x @ self.w + bias.value[..., None, :]
+        return self.x @ self.w + self.bias.value[..., None, :]
 
     def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
         if not step.probing:
@@ -145,7 +145,7 @@ class Dense(Layer):
         """Return what stands for W, of the kept inputs."""
         if self.feedback_matrix is None:
             return self.w
-        w, b = self.weight.value, self.feedback_matrix.value
+        w, b = self.weight.numbers(), self.feedback_matrix.value
         if self.feedback.advances and step.training:
             self.beside += self.feedback.advance(w, b, partial(self._normal, step), step)
         matrix = self.feedback.matrix(w, b)
@@ -163,24 +163,23 @@ class Dense(Layer):
 
     def _affine_tangent(self, u: Array | None) -> Array:
         """Return U W + X W' + b' + the perturbation, of rows u [..., R, rows, N]; what is None is zero."""
-        out: Array | None = self.perturbation
+        terms = [] if self.perturbation is None else [self.perturbation]
         if u is not None:
-            out = _plus(out, self._counted(u @ self.w))
-        if self.weight.tangent is not None:
-            kept = self.kept
-            moved = self.weight.tangent if kept is None else kept.take_weights(self.weight.tangent)
-            out = _plus(out, self._counted(self.x @ moved))
+            terms.append(self._counted(u @ self.w))
+        moved = self.weight.tangent
+        if moved is not None:
+            kept = moved if self.kept is None else self.kept.take_weights(moved)
+            terms.append(self._counted(self.x @ kept))
         if self.bias.tangent is not None:
             moved = self.bias.tangent[..., None, :]
             rows = (*moved.shape[:-2], self.x.shape[-2], self.outputs)
-            out = _plus(out, array_module(moved).broadcast_to(moved, rows))
-        assert out is not None
-        return out
+            terms.append(array_module(moved).broadcast_to(moved, rows))
+        return sum(terms[1:], start=terms[0])
 
     def _counted(self, product: Array) -> Array:
         """Return a tangent's product, counted in training."""
         if self.counting:
-            self.beside += 2 * self.w.shape[-2] * product.size // len(self.weight.value)
+            self.beside += 2 * self.w.shape[-2] * product.size // product.shape[-3]
         return product
 
     def _narrowed(self, x: Array) -> Array:
@@ -215,21 +214,27 @@ class Dense(Layer):
         return self.weight_product.observations() | {f"input_{name}": value for name, value in seen.items()}
 
     def saved(self) -> dict[str, Any]:
-        matrix = None if self.feedback_matrix is None or self.feedback.trained else self.feedback_matrix.value
-        return self.products.saved() | {"feedback": matrix}
+        return self.products.saved() | self._own_matrix()
 
     def restore(self, saved: dict[str, Any]) -> None:
+        own = self._own_matrix()
+        if ("feedback" in saved) != bool(own):
+            raise ValueError(f"{self}: expected what was saved with the feedback {self.feedback}, got another's")
         self.products.restore(saved)
-        if saved["feedback"] is not None:
-            assert self.feedback_matrix is not None
-            self.feedback_matrix.value[...] = saved["feedback"]
+        for name, value in own.items():
+            value[...] = saved[name]
+
+    def _own_matrix(self) -> dict[str, Array]:
+        """Return the matrix of a feedback that keeps one which is no parameter."""
+        own = self.feedback_matrix
+        return {} if own is None or self.feedback.trained else {"feedback": own.value}
 
     def __repr__(self) -> str:
         return f"Dense({self.inputs}, {self.outputs})"
 
     def _check(self, x: Array) -> None:
         weight, *_ = self.parameters()
-        R, dtype = len(weight.value), weight.value.dtype
+        R, dtype = weight.shape[0], weight.dtype
         if x.ndim != 3 or x.shape[-1] != self.inputs or len(x) not in (1, R):
             raise ValueError(
                 f"{self}: expected inputs [R or 1, M, N] with R = {R} and N = {self.inputs}, got shape {x.shape}"
@@ -238,7 +243,3 @@ class Dense(Layer):
             raise TypeError(
                 f"{self}: expected inputs of the weights' dtype {dtype}, got {x.dtype}; cast one of them with astype"
             )
-
-
-def _plus(total: Array | None, term: Array) -> Array:
-    return term if total is None else total + term

@@ -22,6 +22,11 @@ def uniform_fan_in(generator: np.random.Generator, N: int, P: int, fan_out: int)
     return generator.uniform(-bound, bound, (N + 1, P))
 
 
+def uniform_latent(generator: np.random.Generator, N: int, P: int, fan_out: int) -> Array:
+    """Return soft weights uniform in [-1, 1], bias 0: the scale of a weight that only its sign is used of is free."""
+    return _with_bias(generator.uniform(-1, 1, (N, P)))
+
+
 @dataclass(frozen=True)
 class XavierUniform:
     """Weights uniform in +-gain sqrt(6 / (fan_in + fan_out)), bias 0 (Glorot & Bengio 2010, equation 16)."""

@@ -27,6 +27,10 @@ class Loss:
         """Return the derivative of the loss [..., R] along u [..., R, M, P]."""
         return (self.gradient * u).sum((-2, -1))
 
+    def row_tangents(self, u: Array) -> Array:
+        """Return what each row contributes to `tangent(u)` [..., R, M]: 1/M of the derivative of its own loss."""
+        return (self.gradient * u).sum(-1)
+
     def correct(self, y: Array, target: Array) -> Array | None:
         """Return how many rows are classified correctly [R]; None where the loss knows no classes."""
         return None

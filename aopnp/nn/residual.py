@@ -35,6 +35,15 @@ class Residual(Chain):
         assert through is not None
         return beside + through
 
+    def listens(self, step: Step) -> bool:
+        return len(self.layers) == 1 or any(branch.listens(step) for branch in self.layers)
+
+    def segments(self, step: Step) -> list[Chain]:
+        """Return this block alone: its branches lie side by side, not one after the other."""
+        return [self]
+
     def tangent(self, u: Any) -> Array:
-        moved = [branch.tangent(u) for branch in self.layers if u is not None or branch.perturbed()]
-        return sum(moved[1:] if len(self.layers) > 1 or u is None else [u], start=moved[0])
+        moved: list[Any] = [branch.tangent(u) for branch in self.layers if u is not None or branch.perturbed()]
+        if u is not None and len(self.layers) == 1:
+            moved.append(u)
+        return sum(moved[1:], start=moved[0])

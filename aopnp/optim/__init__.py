@@ -2,20 +2,33 @@
 
 from aopnp.optim.adam import Adam, Moments
 from aopnp.optim.apart import Apart
+from aopnp.optim.around import Around
+from aopnp.optim.bop import Bop
+from aopnp.optim.critical import AGGREGATIONS, Critical, CriticalGradients
+from aopnp.optim.displace import Displace
+from aopnp.optim.error_feedback import ErrorFeedback, Unapplied
 from aopnp.optim.optimiser import Optimiser
 from aopnp.optim.schedules import Cosine, MultiStep, Schedule, StepDecay, WarmUp, constant
 from aopnp.optim.sgd import SGD
 
 __all__ = [
+    "AGGREGATIONS",
     "SGD",
     "Adam",
     "Apart",
+    "Around",
+    "Bop",
     "Cosine",
+    "Critical",
+    "CriticalGradients",
+    "Displace",
+    "ErrorFeedback",
     "Moments",
     "MultiStep",
     "Optimiser",
     "Schedule",
     "StepDecay",
+    "Unapplied",
     "WarmUp",
     "constant",
 ]

@@ -19,6 +19,9 @@ class Apart(Optimiser):
         super().__init__(network.base_lr, network.weight_decay, network.schedule)
         self.network, self.feedback = network, feedback
 
+    def lr(self, step: int) -> Array:
+        return self.network.lr(step)
+
     @property
     def kind(self) -> str:
         return f"{self.network.kind}, and {self.feedback.kind} for feedback"

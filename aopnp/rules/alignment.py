@@ -11,7 +11,8 @@ class MeasureAlignment:
     """At every `every`-th step a second, probing backward pass leaves the true gradient at the hooks.
 
     The backward pass that follows measures; the history then has `alignment_angle/<layer>` in degrees. Nothing else
-    changes, and the probing pass, which a real training would not make, is not counted.
+    changes, and the probing pass, which a real training would not make, is not counted. An epoch without a
+    measurement has no entry: `every` is best a divisor of an epoch's steps.
     """
 
     every: int = 1

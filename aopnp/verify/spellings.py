@@ -32,12 +32,15 @@ def arguments(
     if "K" in sizes:
         sizes["K"] = min(sizes["K"], sizes.get("M", sizes.get("S", largest)))
     sizes |= {letter: size for letter, size in FIXED.items() if letter in sizes}
+    if "Q" in sizes:  # bytes of one bit plane
+        sizes["S"] = draw(st.integers(1, 3 * 8))
+        sizes["Q"] = -(-sizes["S"] // 8)
     given = {letter for a in kernel.inputs for letter in a.axes}
 
     def argument(name: str, kind: str, axes: tuple[str, ...]) -> Array:
         shape = tuple(draw(st.sampled_from([1, sizes["R"]])) if x == "R|1" else sizes[x] for x in axes)
         if kind == "uint8":
-            return draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, sizes["L"] - 1)))
+            return draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, sizes.get("L", 256) - 1)))
         if kind == "bool":
             return draw(hnp.arrays(np.bool_, shape))
         if kind == "int64":

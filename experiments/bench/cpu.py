@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from experiments.bench.commands import energy_command_rows, memory_rows, paper_rows, start_rows
 from experiments.bench.conv import conv_rows
+from experiments.bench.feedback import feedback_rows
 from experiments.bench.grids import energy_rows, mnist_rows
 from experiments.bench.mlp import mlp_rows
 from experiments.bench.row import HEADING, Row
@@ -16,6 +17,7 @@ ROWS: dict[str, Callable[[int, str | None], Iterator[Row]]] = {
     "layer": layer_rows,
     "mlp": mlp_rows,
     "conv": conv_rows,
+    "feedback": feedback_rows,
     "mnist": mnist_rows,
     "energy": energy_rows,
     "energy-command": energy_command_rows,

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aopnp import AOP, MEMORIES, POLICIES, Estimator, Watched
+from aopnp import AOP, MEMORIES, POLICIES, Estimator, Rule, Watched, backprop
 from aopnp.optim import Optimiser
 from aopnp.sizes import Ratio
 from experiments.config import UsageError
@@ -58,6 +58,10 @@ class Deep:
     def optimiser(self, steps: int) -> Optimiser:
         """Return the experiment's optimiser for so many steps."""
         return OPTIMISERS[self.experiment](self.lr, steps)
+
+    def learning_rule(self, steps: int) -> Rule:
+        """Return what fills the gradients: back-propagation."""
+        return backprop
 
     def stack(self, run: int) -> Hashable:
         """Return what no other configuration and no other run has: each is trained by itself."""

@@ -28,6 +28,46 @@ SCHEMES = {
     "topk-none-ratio0.25-whereforward": ("topk", "none", 0.25, "forward"),
 }
 """File name -> policy, memory, ratio, products of a deep experiment's results."""
+HOOKS = {"mnist": (3, 7, 11, 15), "cifar": (4, 8, 13), "alexnet": (5, 10, 14, 18, 25, 29, 32)}
+"""Layer numbers of the hooks of each feedback experiment."""
+FEEDBACK = tuple(f"feedback-{data}{full}" for data in HOOKS for full in ("", "-full"))
+RULES = {
+    **{rule: (rule, None) for rule in ("bp", "fa", "sign", "kp", "wm")},
+    **{rule: (rule, "normal") for rule in ("dfa", "dkp", "fdfa", "drtp")},
+    "shallow": ("shallow", None),
+    "dfa-tiny": ("dfa", "tiny"),
+}
+"""Scheme of a feedback experiment -> rule, initial values of B."""
+APPROXIMATE = "topk-row-ratio0.125"
+
+
+def write_feedback(folder: Path, hooks: tuple[int, ...]) -> None:
+    """Result files of one feedback experiment: random curves of three runs and five epochs, no angle of FDFA at first.
+
+    All rules with exact weight gradients, and three of them with approximate ones.
+    """
+    rng = np.random.default_rng(3)
+    folder.mkdir(parents=True)
+    exact = {scheme: (*rule, "exact", "none", None) for scheme, rule in RULES.items()}
+    approximate = {f"{rule}-{APPROXIMATE}": (*RULES[rule], "topk", "row", 0.125) for rule in ("bp", "dfa", "dkp")}
+    for scheme, (rule, b_init, policy, memory, ratio) in (exact | approximate).items():
+        config = {
+            "experiment": folder.name, "rule": rule, "b_init": b_init, "policy": policy, "memory": memory,
+            "ratio": ratio, "batch_size": 50, "lr": 0.1 if rule == "drtp" else 0.001,
+        }  # fmt: skip
+        flops = np.full((RUNS, EPOCHS), 4.0) if scheme == "bp" else rng.uniform(1, 4, (RUNS, EPOCHS))
+        angles = {} if rule == "shallow" else {hook: rng.uniform(0, 89, (RUNS, EPOCHS)).tolist() for hook in hooks}
+        for runs in angles.values() if rule == "fdfa" else ():
+            for run in runs:
+                run[0] = None
+        history = {
+            "val_loss": rng.uniform(0.1, 2, (RUNS, EPOCHS)).tolist(),
+            "val_accuracy": rng.uniform(0.5, 0.99, (RUNS, EPOCHS)).tolist(),
+            "flops": flops.tolist(),
+            **{f"alignment_angle/{hook}": runs for hook, runs in angles.items()},
+        }
+        content = {"schema": 1, "status": "finished", "config": config, "history": history}
+        (folder / f"{scheme}.json").write_text(json.dumps(content))
 
 
 def write_deep(folder: Path) -> None:
@@ -79,6 +119,8 @@ def results(tmp_path: Path) -> Path:
     write_products(tmp_path / "results")
     for name in DEEP:
         write_deep(tmp_path / "results" / name)
+    for name in FEEDBACK:
+        write_feedback(tmp_path / "results" / name, HOOKS[name.split("-")[1]])
     (tmp_path / "results" / "bench").mkdir()
     (tmp_path / "results" / "bench" / "growth.json").write_text(json.dumps(GROWTH))
     return tmp_path / "results"

@@ -1,0 +1,85 @@
+"""Binary layers: dense and convolution with weights of one bit, trained through soft weights s in [-1, 1].
+
+    w = sign(s)        ds = dw        s <- clip(s - step, -1, 1)        (Courbariaux et al. 2016, algorithm 1)
+
+The straight-through estimator hands the gradient of w to s. `masked`, it stops where s lies at an end, ds = dw
+1[|s| < 1] (Rastegari et al. 2016, whose sign has such a gradient), and so do tangents: the derivative in direction v
+is <ds, v> exactly. Everything else is as in the layers with real weights: estimators, feedback, tangents of weights.
+
+An optimiser goes around with `aopnp.optim.Displace`, or is `aopnp.optim.Bop`. Batch normalisation belongs after each of
+these layers, for the outputs are sums of N signs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from aopnp.backend import Array, to_host
+from aopnp.layer import EVALUATION, Parameter, Step
+from aopnp.nn.conv import Conv2d
+from aopnp.nn.dense import Dense
+from aopnp.nn.init import Initialiser, uniform_latent
+from aopnp.outer_products import dense
+from aopnp.softweights import FloatLatent, SoftWeight, Storage
+from aopnp.streams import Purpose, Streams
+
+
+class BinaryDense(Dense):
+    """A Dense, which says what the other arguments are, with weights -1 and 1 and soft ones held by `storage`.
+
+    Without a `bias`, which batch normalisation would take away again. `scaled` multiplies every step of the soft
+    weights by sqrt((fan_in + fan_out) / 1.5), as BinaryNet does.
+    """
+
+    weight: SoftWeight
+
+    def __init__(
+        self,
+        *arguments: Any,
+        storage: Storage = FloatLatent(),  # noqa: B008 - frozen
+        bias: bool = False,
+        masked: bool = False,
+        scaled: bool = False,
+        init: Initialiser = uniform_latent,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, init=init, **options)
+        self.storage, self.with_bias, self.masked, self.scaled = storage, bias, masked, scaled
+
+    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+        super().initialise(streams, dtype, device, index)
+
+        def uniform(step: int, n: int, xp: Any) -> Array:
+            return streams.uniform(Purpose.ROUNDING, index, step=step, size=n, xp=xp)
+
+        factor = ((self.inputs + self.fan_out) / 1.5) ** 0.5 if self.scaled else 1.0
+        self.weight = SoftWeight(to_host(self.weight.value), self.storage, uniform, device, factor)
+        if not self.with_bias:
+            self.bias.value[...] = 0
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for parameter in super().parameters() if self.with_bias or parameter is not self.bias]
+
+    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+        dx = super().backward(g, step, needs_input=needs_input)
+        if self.masked and self.weight.grad is not None:
+            self.weight.grad = dense(self.weight.grad) * self._inside()
+        return dx
+
+    def _affine_tangent(self, u: Array | None) -> Array:
+        own = self.weight.tangent
+        if self.masked and own is not None:
+            self.weight.tangent = own * self._inside()
+        out = super()._affine_tangent(u)
+        self.weight.tangent = own
+        return out
+
+    def _inside(self) -> Array:
+        return abs(self.weight.soft()) < 1
+
+    def __repr__(self) -> str:
+        return f"Binary{super().__repr__()}"
+
+
+class BinaryConv2d(BinaryDense, Conv2d):
+    """A Conv2d with weights -1 and 1, as BinaryDense is a Dense with them."""

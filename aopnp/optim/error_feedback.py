@@ -1,0 +1,67 @@
+"""Error feedback around an optimiser: only the largest entries are applied, the others wait and add up.
+
+    u = (lr_last / lr) e + g    applied = the largest share of the entries of u, by magnitude    e <- u - applied
+
+`applied` is handed to the inner optimiser. In units of the step, r = lr e, nothing is lost whatever the schedule:
+r <- r + lr g - lr applied. Mem-AOP's memory does so for the rows of a batch; this is EF-SGD (Karimireddy et al. 2019,
+arXiv 1901.09847, algorithm 2) with the top k of each tensor, and its guarantee is one for plain SGD inside.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aopnp.backend import Array, array_module
+from aopnp.knobs import each, per_replica
+from aopnp.layer import Parameter, Step
+from aopnp.optim.around import Around
+from aopnp.optim.optimiser import Optimiser
+
+
+@dataclass
+class Unapplied:
+    """What waits; updated in place."""
+
+    residual: Array
+    """e: gradients that were not applied yet [R, ...]."""
+    lr_last: Array = field(metadata={"host": True})
+    """Step size of the last update [R], on the host."""
+
+
+class ErrorFeedback(Around):
+    """Applies the `share` of each tensor's entries that are largest, at least one; those that tie with the last too."""
+
+    def __init__(self, inner: Optimiser, share: float) -> None:
+        super().__init__(inner)
+        if not 0 < share <= 1:
+            raise ValueError(f"expected a share above 0 and up to 1 of the entries, got {share}; 1 applies them all")
+        self.share = share
+
+    def handed(self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step) -> list[Array]:
+        feedback_lr = step.lr if step.feedback_lr is None else step.feedback_lr
+        lrs = [feedback_lr if parameter.feedback else step.lr for parameter in parameters]
+        return [self._applied(*one) for one in zip(parameters, gradients, lrs, strict=True)]
+
+    def _applied(self, parameter: Parameter, g: Array, lr: Array) -> Array:
+        lr = each(lr, len(g))
+        if not lr.min() > 0:
+            raise ValueError(f"expected step sizes > 0 under error feedback, got {lr.min()}; end training before")
+        if parameter not in self.state:
+            self.state[parameter] = Unapplied(array_module(g).zeros_like(g), lr.copy())
+        state = self.state[parameter]
+        state.residual *= per_replica(state.lr_last / lr, g)
+        state.residual += g
+        state.lr_last[...] = lr
+        applied = largest(state.residual, self.share)
+        state.residual -= applied
+        return applied
+
+
+def largest(u: Array, share: float) -> Array:
+    """Return u [R, ...] with zeros but for the `share` of each replica's entries that are largest by magnitude."""
+    xp, magnitude = array_module(u), abs(u).reshape(len(u), -1)
+    n = magnitude.shape[1]
+    kept = max(1, round(share * n))
+    threshold = xp.partition(magnitude, n - kept, axis=-1)[:, n - kept]
+    # Not u >= threshold: a NaN, which is sorted last, is applied at once, where everybody sees it.
+    below = (magnitude < threshold[:, None]).reshape(u.shape)
+    return xp.where(below, u.dtype.type(0), u)

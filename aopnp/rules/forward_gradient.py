@@ -1,0 +1,78 @@
+"""Forward gradients: no backward pass, but derivatives along directions (Baydin et al. 2022, arXiv 2202.08587).
+
+    d_j = <g, v_j>, one forward sweep of tangents each        gradient = (1/m) sum over j of clip(d_j) v_j
+
+A step costs 1 + 2 m forward passes, backpropagation's 3 (the first layer spares one of each). No activations have to be
+kept for a way back. Clipping is biased, and needed: the variance grows with the number of parameters.
+"""
+
+from typing import Any
+
+from aopnp.backend import Array
+from aopnp.directions import Rademacher, Strategy, Trace, estimate
+from aopnp.layer import Layer, Step
+from aopnp.nn import Loss
+from aopnp.rules.rule import Rule
+from aopnp.streams import Streams
+
+
+class ForwardGradient(Rule):
+    """`num_dir` directions a step, drawn by a strategy; derivatives beyond `clip` are cut (None: never).
+
+    The history has `clipped_share`, the share that was. `at_once` directions run side by side: see `estimate`.
+    """
+
+    def __init__(
+        self,
+        directions: Strategy = Rademacher(),  # noqa: B008 - frozen
+        num_dir: int = 1,
+        clip: float | None = 1.0,
+        *,
+        at_once: int | None = None,
+    ) -> None:
+        if num_dir < 1 or (at_once is not None and at_once < 1):
+            raise ValueError(f"expected at least one direction, got num_dir = {num_dir} and at_once = {at_once}")
+        if clip is not None and not clip > 0:
+            raise ValueError(f"expected a clip > 0 for the derivatives, or None, got {clip}")
+        self.directions, self.num_dir, self.clip, self.at_once = directions, num_dir, clip, at_once
+        self.state: Any = None
+        self._trained: Layer | None = None
+        self._streams: Streams | None = None
+        self._clipped: list[Array] = []
+
+    def begin(self, network: Layer, streams: Streams) -> None:
+        """Take the streams that directions are drawn from; another network begins without a memory."""
+        if any(parameter.feedback for parameter in network.parameters()):
+            raise ValueError(
+                "expected a network without direct feedback, got one: there is no way back that it could shorten"
+            )
+        if self._trained not in (None, network):
+            self.state = None
+        self._trained, self._streams = network, streams
+
+    def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
+        if self._streams is None:
+            raise ValueError(
+                "expected a rule that has begun, got none: call begin(network, streams) first, as fit does"
+            )
+        y = network.forward(x, step)
+        value = loss.forward(y, target)
+        trace = Trace(network, loss, step, self._streams, self.num_dir)
+        self.state, clipped = estimate(self.directions, trace, self.state, clip=self.clip, at_once=self.at_once)
+        if self.clip is not None:
+            self._clipped.append(clipped)
+        return value, y
+
+    def observations(self) -> dict[str, Array]:
+        shares, self._clipped = self._clipped, []
+        return {"clipped_share": sum(shares[1:], start=shares[0]) / len(shares)} if shares else {}
+
+    @property
+    def kind(self) -> str:
+        return f"{type(self.directions).__name__} with {self.num_dir} directions"
+
+    def saved(self) -> Any:
+        return self.state
+
+    def restore(self, saved: Any) -> None:
+        self.state, self._trained = saved, None
