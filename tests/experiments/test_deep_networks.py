@@ -54,7 +54,7 @@ def test_all_but_the_first_convolution_and_the_last_layer_are_estimated(name: st
             assert layer.unit == "example"
     for layer in NETWORKS[name](Products()).walk():
         if isinstance(layer, Dense):
-            assert {product.estimator for product in layer.products.values()} == {Exact()}
+            assert {product.estimator for product in layer.products.named.values()} == {Exact()}
 
 
 def test_colours_are_standardised() -> None:
