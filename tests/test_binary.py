@@ -300,3 +300,22 @@ def test_nan_is_seen_although_no_level_stands_for_it(storage):
     history = trained(network, Displace(SGD(0.1)), streams, (6,), epochs=1)
     assert list(history.diverged) == [1]
     assert np.isfinite(network.layers[0].weight.soft()[0]).all()
+
+
+def test_a_masked_layer_hands_kolen_pollack_the_masked_gradient():
+    layer = BinaryDense(4, 3, masked=True, feedback=KolenPollack())
+    layer.initialise(Streams())
+    layer.weight.value[...] = np.sign(layer.weight.value)  # all at their ends
+    layer.forward(np.ones((1, 2, 4)), Step(training=True))
+    layer.backward(np.ones((1, 2, 3)), Step(training=True))
+    np.testing.assert_array_equal(layer.weight.grad, np.zeros((1, 4, 3)))
+    np.testing.assert_array_equal(layer.feedback_matrix.grad, np.zeros((1, 4, 3)))
+
+
+def test_binary_layers_that_could_not_train_are_refused():
+    with pytest.raises(ValueError, match="expected soft weights of more than one bit with masked gradients, got one"):
+        BinaryDense(4, 3, storage=Levels(1), masked=True)
+    with pytest.raises(
+        TypeError, match="expected a storage of soft weights, got '5-bit'; SOFT_WEIGHTS has them by name"
+    ):
+        BinaryDense(4, 3, storage="5-bit")

@@ -625,6 +625,12 @@ def test_b_belongs_to_its_run_and_has_the_networks_dtype(kind):
 # Wrong use
 
 
+@pytest.mark.parametrize(("low", "high"), [(1, 0), (0, 0), (float("nan"), 1), (0, float("inf"))])
+def test_a_uniform_law_without_an_interval_is_refused(low, high):
+    with pytest.raises(ValueError, match=r"expected finite ends, low below high, got Uniform\("):
+        Uniform(low, high)
+
+
 @EACH
 def test_wrong_use_gets_a_sentence(kind):
     name = kind.__name__
@@ -640,6 +646,9 @@ def test_wrong_use_gets_a_sentence(kind):
         kind(2, (3, 3, 2)).forward(np.ones((1, 3, 4, 4, 2)))
     with pytest.raises(ValueError, match=r"expected activations \[R, M, 3, 3, 2\], got \(1, 4, 2, 3, 3\)"):
         kind(2, (3, 3, 2)).forward(np.ones((1, 4, 2, 3, 3)))  # as many, in another order
+    if not kind.trained:
+        with pytest.raises(ValueError, match=f"expected initial values of B that are not zero, which {name} never"):
+            kind(2, 4, init=zeros)
     hook.forward(np.ones((2, 3, 4)))
     with pytest.raises(ValueError, match="expected a step with its loss, got none; run it by backprop"):
         hook.backward(None, TRAINING)

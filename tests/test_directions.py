@@ -1,11 +1,26 @@
 """Strategies of forward gradients: tangents against backpropagation, means and variances against their closed forms."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
 
-from aopnp import Chain, CrossEntropy, Dense, MeanSquaredError, ReLU, Step, Streams, Tanh, to_device, to_host
+from aopnp import (
+    DFA,
+    Chain,
+    CrossEntropy,
+    Dense,
+    Levels,
+    MeanSquaredError,
+    RandomFeedback,
+    ReLU,
+    Step,
+    Streams,
+    Tanh,
+    to_device,
+    to_host,
+)
 from aopnp.directions import (
     DIRECTIONS,
     Activity,
@@ -22,10 +37,12 @@ from aopnp.directions import (
     Shared,
     Sign,
     Sphere,
+    Strategy,
     Trace,
     estimate,
     measure,
 )
+from aopnp.directions.estimate import _fitting
 from aopnp.directions.strategy import along, gradients, inner, squared
 from aopnp.nn import (
     AveragePool2d,
@@ -260,10 +277,20 @@ def test_the_closed_form_of_activity_perturbation_is_that_of_the_specification()
         np.testing.assert_allclose(Activity(noise).variance_factor(trace, g, None), expected, rtol=1e-12)
 
 
+def test_masked_binary_layers_have_no_closed_form_of_activity_perturbation():
+    for masked in (True, False):
+        trace, g = ready(Chain(BinaryDense(4, 3, masked=masked), Tanh(), Dense(3, 2)), X, LABELS)
+        assert (Activity().variance_factor(trace, g, None) is None) == masked
+
+
 OTHERS = {
     "batch norm": (lambda: Chain(Dense(4, 3), BatchNorm(3), Tanh(), Dense(3, 2)), X),
     "convolution": (
         lambda: Chain(Conv2d(1, 2, 2), Tanh(), Flatten(), Dense(8, 2)),
+        np.random.default_rng(2).normal(size=(1, 2, 3, 3, 1)),
+    ),
+    "convolution of examples": (
+        lambda: Chain(Conv2d(1, 2, 2, unit="example"), Tanh(), Flatten(), Dense(8, 2)),
         np.random.default_rng(2).normal(size=(1, 2, 3, 3, 1)),
     ),
 }
@@ -498,6 +525,43 @@ def test_measuring_agrees_with_the_closed_forms():
     for off, cosine in ((seen.error, seen.cosine), (seen.layer_error, seen.layer_cosine)):
         np.testing.assert_allclose(off, 0, atol=1e-12)
         np.testing.assert_allclose(cosine, 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "layers", [[Dense(4, 3), DFA(2, 3), Dense(3, 2)], [Dense(4, 3), Dense(3, 2, feedback=RandomFeedback())]]
+)
+def test_measuring_wants_the_gradient_itself(layers):
+    network = Chain(*layers)
+    network.initialise(Streams())
+    with pytest.raises(ValueError, match="expected a network whose backward pass gives the gradient, got feedback in"):
+        measure(Rademacher(), network, CrossEntropy(), X, LABELS, 2, streams=Streams())
+
+
+@pytest.mark.parametrize("name", ["frame", "projection", "orthogonal"])
+def test_what_is_drawn_together_runs_in_chunks(name, monkeypatch):
+    widths = []
+
+    def seen(self, trace, v, state):
+        widths.append(len(v[0]))
+        return along(trace, v)
+
+    monkeypatch.setattr(Strategy, "derivative", seen)
+    trace, _ = ready(mlp(), X, LABELS, num_dir=5)
+    for at_once, expected in ((None, [1] * 5), (2, [2, 2, 1]), (8, [5])):
+        widths.clear()
+        estimate(DIRECTIONS[name](), trace, None, at_once=at_once)
+        assert widths == expected
+
+
+def test_a_device_runs_as_many_as_fit_by_the_size_of_the_numbers(monkeypatch):
+    trace, _ = ready(Chain(BinaryDense(4, 3, storage=Levels(1)), Dense(3, 2)), X, LABELS, num_dir=9)
+    assert _fitting(trace) == 1
+    module = sys.modules["aopnp.directions.estimate"]  # whose name its function has
+    monkeypatch.setattr(module, "array_module", lambda: None)  # as if on a device
+    monkeypatch.setattr(module, "ROOM", 4 * 8 * (4 * 3 + 3 * 2 + 2) + 1)
+    assert _fitting(trace) == 4  # a tangent of 12 soft weights takes 96 bytes, and not two
+    monkeypatch.setattr(module, "ROOM", 1)
+    assert _fitting(trace) == 1
 
 
 def test_measuring_leaves_what_a_strategy_remembers_as_it_was():

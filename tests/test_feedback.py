@@ -403,7 +403,19 @@ def test_a_weight_mirrors_angle_falls():
     assert np.abs(b - w).max() < 0.15 < np.abs(w).max()  # rate = decay: B tends to W^T itself
 
 
-@pytest.mark.parametrize("options", [{"rate": 0}, {"decay": 0.0}, {"decay": 1.0}, {"rows": 0}, {"every": 0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"rate": 0}, {"rate": np.inf}, {"decay": 0.0}, {"decay": 1.0}, {"rows": 0}, {"every": 0}], ids=str
+)
 def test_wrong_weight_mirrors_get_a_sentence(options):
-    with pytest.raises(ValueError, match=r"expected rate > 0, decay above 0 and below 1, rows .* got WeightMirror\("):
+    with pytest.raises(
+        ValueError, match=r"expected a finite rate > 0, decay above 0 and below 1, rows .* got WeightMirror\("
+    ):
         WeightMirror(**options)
+
+
+@pytest.mark.parametrize("feedback", ["random", RandomFeedback])
+def test_what_is_no_feedback_is_refused(feedback):
+    with pytest.raises(
+        TypeError, match=r"expected a feedback like RandomFeedback\(\), got .*FEEDBACKS has them by name"
+    ):
+        Dense(3, 2, feedback=feedback)

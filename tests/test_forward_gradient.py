@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from aopnp import DFA, SGD, Chain, CrossEntropy, Dense, Step, Streams, Tanh, fit
+from aopnp import DFA, FDFA, SGD, Chain, CrossEntropy, Dense, KolenPollack, RandomFeedback, Step, Streams, Tanh, fit
 from aopnp.data.batches import epoch_batches
 from aopnp.directions import DIRECTIONS, Activity, Aligned, Anchor, Gaussian, Orthogonal, Rademacher, RowSpace, Trace
 from aopnp.directions.strategy import along
@@ -166,7 +166,7 @@ def test_what_another_rule_has_saved_is_refused(tmp_path):
     rule, optimiser, path = ForwardGradient(Orthogonal()), SGD(0.1), tmp_path / "network.npz"
     one_step(rule, network, streams)
     save(path, network, optimiser, streams=streams, epoch=0, rule=rule)
-    for other in (backprop, ForwardGradient(), ForwardGradient(Orthogonal(), 2)):
+    for other in (backprop, ForwardGradient(), ForwardGradient(Orthogonal(), 2), ForwardGradient(Orthogonal(5))):
         with pytest.raises(ValueError, match=r"expected a rule .* got Orthogonal"):
             load(path, network, optimiser, streams=streams, rule=other)
 
@@ -234,12 +234,52 @@ def test_bad_input_gets_a_sentence(make, sentence):
         make()
 
 
-def test_a_network_with_direct_feedback_is_refused():
-    from aopnp import FDFA
+@pytest.mark.parametrize(
+    "layers", [[Dense(6, 5), FDFA(3, 5), Dense(5, 3)], [Dense(6, 5), Dense(5, 3, feedback=KolenPollack())]]
+)
+def test_a_network_with_feedback_that_is_learned_is_refused(layers):
+    network, streams = Chain(*layers), Streams()
+    network.initialise(streams)
+    with pytest.raises(ValueError, match="expected a network without feedback that is learned, got one"):
+        ForwardGradient().begin(network, streams)
 
-    for hook in (DFA(3, 5), FDFA(3, 5)):
-        network, streams = Chain(Dense(6, 5), hook, Dense(5, 3)), Streams()
-        network.initialise(streams)
-        if isinstance(hook, FDFA):
-            with pytest.raises(ValueError, match="expected a network without direct feedback, got one"):
-                ForwardGradient().begin(network, streams)
+
+@pytest.mark.parametrize(
+    "layers", [[Dense(6, 5), DFA(3, 5), Dense(5, 3)], [Dense(6, 5), Dense(5, 3, feedback=RandomFeedback())]]
+)
+def test_feedback_that_is_fixed_makes_no_difference(layers):
+    network, plain_one, streams = Chain(*layers), Chain(Dense(6, 5), Dense(5, 3)), Streams()
+    for each in (network, plain_one):
+        each.initialise(streams)
+        for own, other in zip(each.parameters(), network.parameters(), strict=True):
+            own.value[...] = other.value
+        one_step(ForwardGradient(num_dir=3), each, streams)
+    for own, other in zip(plain_one.parameters(), network.parameters(), strict=True):
+        np.testing.assert_array_equal(own.grad, other.grad)
+
+
+@pytest.mark.parametrize("name", ["anchor", "aligned", "orthogonal"])
+def test_a_network_that_is_initialised_anew_begins_without_a_memory(name):
+    rule, network = ForwardGradient(DIRECTIONS[name](), num_dir=2), plain()
+    for runs in ([0, 1], [0, 1, 2], [3, 4, 5]):
+        fresh = ForwardGradient(DIRECTIONS[name](), num_dir=2)
+        estimates = []
+        for each in (rule, fresh):
+            network.initialise(Streams(0, runs))
+            one_step(each, network, Streams(0, runs))
+            estimates.append([parameter.grad for parameter in network.parameters()])
+        for got, want in zip(*estimates, strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_a_network_without_room_is_refused_before_a_step():
+    network = plain()
+    network.initialise(Streams())
+    with pytest.raises(ValueError, match=r"expected at most n = \d+ orthonormal directions, got num_dir = 1000"):
+        ForwardGradient(DIRECTIONS["frame"](), num_dir=1000).begin(network, Streams())
+
+
+@pytest.mark.parametrize("directions", ["gaussian", DIRECTIONS["gaussian"]])
+def test_directions_that_are_none_are_refused(directions):
+    with pytest.raises(TypeError, match="expected directions among gaussian, rademacher, "):
+        ForwardGradient(directions)

@@ -399,3 +399,8 @@ def test_one_joint_tangent_reaches_every_hook():
 def test_the_networks_of_the_table_want_their_rules():
     assert rule_for(layered("random")) is backprop
     assert rule_for(direct("fdfa")).between == (learn_jacobians,)
+
+
+def test_functions_in_between_come_in_a_tuple():
+    with pytest.raises(TypeError, match=r"expected a tuple of functions, got .*; write Backprop\(\(function,\)\)"):
+        Backprop(learn_jacobians)

@@ -248,7 +248,7 @@ def test_wrong_values_get_a_sentence(build, sentence):
 def test_an_optimiser_that_is_not_told_of_soft_weights_cannot_move_them(storage, build):
     weight, optimiser = soft_weight(np.zeros((1, 6, 5)), storage), build()
     weight.grad = np.ones((1, 6, 5))
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(ValueError, match=r"expected an optimiser that moves soft weights, got .*Displace"):
         optimiser.update([weight], Step(0, optimiser.lr(0)))
 
 
@@ -295,6 +295,21 @@ def test_apart_works_inside_and_its_two_step_sizes_come_through():
     weight.grad = feedback.grad = np.ones((1, 1, 1))
     optimiser.update([weight, feedback], Step(0, optimiser.lr(0), feedback_lr=optimiser.feedback_lr(0)))
     assert (weight.soft(), feedback.value) == (-0.25, -0.5)
+
+
+@pytest.mark.parametrize("outer", [Displace, Bop])
+def test_what_moves_soft_weights_goes_around_apart(outer):
+    weight = soft_weight(np.zeros((1, 1, 1)))
+    weight.grad = np.ones((1, 1, 1))
+    optimiser = Apart(outer(SGD(0.1)), SGD(0.1))
+    with pytest.raises(TypeError, match=rf"expected {outer.__name__} to update all parameters at once, got one; write"):
+        optimiser.update([weight], Step(0, optimiser.lr(0), feedback_lr=optimiser.feedback_lr(0)))
+
+
+@pytest.mark.parametrize("inner", [Displace(SGD(0.1)), Bop(SGD(0.1))], ids=["displace", "bop"])
+def test_soft_weights_are_displaced_once(inner):
+    with pytest.raises(ValueError, match=r"expected an optimiser of real weights, got .*; it needs no Displace around"):
+        Displace(inner)
 
 
 def test_binarynets_step_factor_multiplies_the_displacement():

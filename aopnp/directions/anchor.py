@@ -3,8 +3,8 @@
     estimate = a + (1/m) sum of <g - a, v> v        <g - a, v> = d - <a, v>
 
 Unbiased for any a that does not depend on v, E |estimate - g|^2 = (n + 1) / m |g - a|^2, n - 1 with random signs. With
-`every` = n, a is backpropagation's gradient of this batch in every n-th step and goes stale in between; with `every` =
-None no backward pass is made: a is a running mean of the estimates so far.
+`every` = n, a is what the backward pass gives for this batch in every n-th step and goes stale in between; with
+`every` = None no backward pass is made: a is a running mean of the estimates so far.
 """
 
 from collections.abc import Sequence

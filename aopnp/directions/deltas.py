@@ -12,7 +12,7 @@ from aopnp.directions.activity import dense_layers, interact, others
 from aopnp.directions.strategy import Trace, squared
 from aopnp.estimators import Exact
 from aopnp.estimators.product import Product
-from aopnp.nn import Dense
+from aopnp.nn import BinaryDense, Dense
 from aopnp.outer_products import Gradient
 
 
@@ -34,16 +34,19 @@ def deltas(trace: Trace) -> list[Array]:
     trace.network.backward(trace.loss.backward(), replace(trace.step, teacher=trace.loss), needs_input=False)
     for layer, product in zip(layers, products, strict=True):
         layer.weight_product = product
-    return [listener.delta for listener in listeners]
+    deltas = zip(layers, listeners, strict=True)
+    return [listener.delta.reshape(len(listener.delta), -1, layer.outputs) for layer, listener in deltas]
 
 
 def activity_error(trace: Trace, gradient: Sequence[Array], *, signs: bool) -> Array | None:
     """Return E |estimate - g|^2 / |g|^2 [R], by the formula of `activity`.
 
-    None where other layers have parameters and yet samples do not interact: no layer is like that.
+    None where binary layers mask gradients, and where other layers have parameters and yet samples do not interact: no
+    layer is like that.
     """
     rest, together = others(trace), interact(trace)
-    if rest and not together:
+    masked = any(isinstance(layer, BinaryDense) and layer.masked for layer in dense_layers(trace))
+    if masked or (rest and not together):
         return None
     parts = deltas(trace)
     groups = 1 if together else trace.loss.backward().shape[-2]

@@ -14,8 +14,9 @@ from typing import Any
 from aopnp.backend import Array, to_host
 from aopnp.directions.estimate import estimate
 from aopnp.directions.strategy import Strategy, Trace, gradients, inner, squared
+from aopnp.feedback import Direct, Transpose
 from aopnp.layer import Layer, Step
-from aopnp.nn import Loss
+from aopnp.nn import Dense, Loss
 from aopnp.streams import Streams
 
 
@@ -50,12 +51,17 @@ def measure(
 ) -> Measured:
     """Make `draws` estimates, each of `num_dir` directions, of the gradient of the batch x [R or 1, M, N].
 
+    Estimators have to be exact, and no feedback stands for W^T: ValueError.
+
     `state` is what the strategy remembers of training, for every draw the same; `step` the step whose masks are
     used. As in a training step, the running averages of batch norm move once, gradients are overwritten and the costs
     are counted: better measure a copy of a network that is being trained.
     """
     if draws < 1:
         raise ValueError(f"expected at least one draw, got {draws}")
+    for layer in network.walk():
+        if isinstance(layer, Direct) or (isinstance(layer, Dense) and not isinstance(layer.feedback, Transpose)):
+            raise ValueError(f"expected a network whose backward pass gives the gradient, got feedback in {layer}")
     step = step or Step(training=True)
     loss.forward(network.forward(x, step), target)
     trace = Trace(network, loss, step, streams, num_dir)

@@ -1,5 +1,6 @@
 """The forward gradient of one step: chunks of directions, their derivatives, the estimate."""
 
+import math
 from typing import Any
 
 from aopnp.backend import Array, array_module
@@ -15,18 +16,20 @@ def estimate(
     """Fill the gradients of the step; return (the strategy's state, the share of clipped derivatives [R]).
 
     Derivatives beyond -clip ... clip are cut there, before they are averaged. `at_once` directions run side by side
-    (None: one on the CPU, as many as fit 256 MB on a device, all where the strategy says so): a matter of memory and
-    speed alone, the estimate is the same.
+    (None: one on the CPU, as many as fit 256 MB on a device): a matter of memory and speed alone, the estimate is the
+    same. What has to be drawn together is drawn at once, and runs in such chunks too.
     """
-    m = trace.num_dir
-    chunk = m if strategy.together else at_once or _fitting(trace)
+    m, chunk = trace.num_dir, at_once or _fitting(trace)
+    drawn = m if strategy.together else chunk
     state = strategy.begin(trace, state)
     for parameter in trace.network.parameters():
         parameter.grad = None
     clipped: Any = 0.0
-    for done in range(0, m, chunk):
-        v = strategy.sample(trace, range(trace.first + done, trace.first + min(done + chunk, m)), state)
-        d = strategy.derivative(trace, v, state)
+    for done in range(0, m, drawn):
+        numbers = range(trace.first + done, trace.first + min(done + drawn, m))
+        v = strategy.sample(trace, numbers, state)
+        chunks = [[own[a : a + chunk] for own in v] for a in range(0, len(numbers), chunk)]
+        d = trace.xp.concatenate([strategy.derivative(trace, each, state) for each in chunks])
         if clip is not None:
             beyond = abs(d) > clip
             clipped = clipped + beyond.reshape(*d.shape[:2], -1).mean(-1, dtype=float).sum(0) / m
@@ -38,5 +41,6 @@ def estimate(
 def _fitting(trace: Trace) -> int:
     if trace.xp is array_module():
         return 1  # more would only leave the caches
-    bytes_each = sum(parameter.value.nbytes for parameter in trace.parameters)
+    # By the shape of the numbers: soft weights are stored in fewer bytes than their tangents take.
+    bytes_each = sum(math.prod(parameter.shape) * parameter.dtype.itemsize for parameter in trace.parameters)
     return max(1, ROOM // bytes_each)

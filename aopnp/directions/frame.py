@@ -23,11 +23,12 @@ class Frame(Strategy):
 
     together: ClassVar[bool] = True
 
+    def check_room(self, n: int, num_dir: int) -> None:
+        if num_dir > n:
+            raise ValueError(f"expected at most n = {n} orthonormal directions, got num_dir = {num_dir}; lower it")
+
     def begin(self, trace: Trace, state: Any) -> Any:
-        if trace.num_dir > trace.n:
-            raise ValueError(
-                f"expected at most n = {trace.n} orthonormal directions, got num_dir = {trace.num_dir}; lower it"
-            )
+        self.check_room(trace.n, trace.num_dir)
         return state
 
     def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:

@@ -57,16 +57,19 @@ class Orthogonal(Strategy):
                 "an orthonormal set has no length of its own"
             )
 
+    def check_room(self, n: int, num_dir: int) -> None:
+        if self.flat and (self.window + 1) * num_dir > n:
+            raise ValueError(
+                f"expected room among the n = {n} parameters for the directions of window + 1 steps, got window "
+                f"= {self.window} and num_dir = {num_dir}; lower one of them"
+            )
+
     def begin(self, trace: Trace, state: Ring | None) -> Ring:
         if state is not None:
             return state
         xp, m = trace.xp, trace.num_dir
         sizes = [trace.n] if self.flat else [entries(parameter) for parameter in trace.parameters]
-        if self.flat and (self.window + 1) * m > trace.n:
-            raise ValueError(
-                f"expected room among the n = {trace.n} parameters for the directions of window + 1 steps, got window "
-                f"= {self.window} and num_dir = {m}; lower one of them"
-            )
+        self.check_room(trace.n, m)
         replicas = len(trace.streams.runs) if len(set(trace.streams.runs)) > 1 else 1
         widths = [max(min(self.window, n // m - 1), 0) * m for n in sizes]
         dtype = trace.parameters[0].dtype

@@ -60,6 +60,9 @@ class Strategy:
     together: ClassVar[bool] = False
     """Whether all directions of a step must be drawn at once."""
 
+    def check_room(self, n: int, num_dir: int) -> None:
+        """Raise ValueError where n parameters have no room for so many directions a step."""
+
     def begin(self, trace: Trace, state: Any) -> Any:
         """Return what the step works with, made from the state that the last one left; None in the first step."""
         return state

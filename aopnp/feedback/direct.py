@@ -16,7 +16,7 @@ from aopnp.backend import Array, to_device
 from aopnp.estimators import Exact
 from aopnp.estimators.product import Product
 from aopnp.feedback.hook import Hook
-from aopnp.feedback.init import FeedbackInit, normal
+from aopnp.feedback.init import FeedbackInit, normal, zeros
 from aopnp.layer import EVALUATION, Parameter, Step
 from aopnp.streams import Purpose, Streams
 
@@ -33,6 +33,10 @@ class Direct(Hook):
         self.outputs, self.shape, self.init = outputs, (shape,) if isinstance(shape, int) else shape, init
         if outputs < 1 or not self.shape or min(self.shape) < 1:
             raise ValueError(f"expected outputs and a shape of at least 1 each, got {outputs} and {shape}")
+        if init is zeros and not self.trained:
+            raise ValueError(
+                f"expected initial values of B that are not zero, which {type(self).__name__} never changes, got zeros"
+            )
         self.counted = Product(Exact())
 
     @property

@@ -36,5 +36,9 @@ class Uniform:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        if not -np.inf < self.low < self.high < np.inf:
+            raise ValueError(f"expected finite ends, low below high, got {self}")
+
     def __call__(self, generator: np.random.Generator, K: int, D: int) -> Array:
         return generator.uniform(self.low, self.high, (K, D))

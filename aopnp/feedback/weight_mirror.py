@@ -7,6 +7,8 @@ On average y^T x / M is W^T, so that B tends to (rate / decay) W^T: the sizes di
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from aopnp.backend import Array
 from aopnp.feedback.feedback import Feedback, Normal
 from aopnp.layer import Step
@@ -24,9 +26,9 @@ class WeightMirror(Feedback):
     advances = True
 
     def __post_init__(self) -> None:
-        if not (self.rate > 0 and 0 < self.decay < 1 and self.rows >= 1 and self.every >= 1):
+        if not (0 < self.rate < np.inf and 0 < self.decay < 1 and self.rows >= 1 and self.every >= 1):
             raise ValueError(
-                f"expected rate > 0, decay above 0 and below 1, rows and every of at least 1, got {self}; "
+                f"expected a finite rate > 0, decay above 0 and below 1, rows and every of at least 1, got {self}; "
                 "without decay the matrix would grow without limit"
             )
 

@@ -2,7 +2,8 @@
 
     level[s] = sum over k < B of 2^k (bit s % 8 of planes[k, s // 8])
 
-Plane B - 1 holds the top bits by themselves: half of all levels have it. `pack` is the inverse.
+Plane B - 1 holds the top bits by themselves: half of all levels have it. `pack` is the inverse. It and the
+reference run on the host: CuPy packs bits along no axis.
 """
 
 from aopnp.backend import Array, array_module

@@ -4,7 +4,8 @@
 
 The straight-through estimator hands the gradient of w to s. `masked`, it stops where s lies at an end, ds = dw
 1[|s| < 1] (Rastegari et al. 2016, whose sign has such a gradient), and so do tangents: the derivative in direction v
-is <ds, v> exactly. Everything else is as in the layers with real weights: estimators, feedback, tangents of weights.
+is <ds, v> exactly. A weight that has reached an end then stays there. Everything else is as in the layers with real
+weights: estimators, feedback, tangents of weights.
 
 An optimiser goes around with `aopnp.optim.Displace`, or is `aopnp.optim.Bop`. Batch normalisation belongs after each of
 these layers, for the outputs are sums of N signs.
@@ -20,7 +21,7 @@ from aopnp.nn.conv import Conv2d
 from aopnp.nn.dense import Dense
 from aopnp.nn.init import Initialiser, uniform_latent
 from aopnp.outer_products import dense
-from aopnp.softweights import FloatLatent, SoftWeight, Storage
+from aopnp.softweights import FloatLatent, Levels, SoftWeight, Storage
 from aopnp.streams import Purpose, Streams
 
 
@@ -44,6 +45,13 @@ class BinaryDense(Dense):
         **options: Any,
     ) -> None:
         super().__init__(*arguments, init=init, **options)
+        if not isinstance(storage, Storage):
+            raise TypeError(f"expected a storage of soft weights, got {storage!r}; SOFT_WEIGHTS has them by name")
+        if masked and isinstance(storage, Levels) and storage.bits == 1:
+            raise ValueError(
+                "expected soft weights of more than one bit with masked gradients, got one bit: every weight lies at "
+                "an end, and none would ever move; leave masked out"
+            )
         self.storage, self.with_bias, self.masked, self.scaled = storage, bias, masked, scaled
 
     def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
@@ -64,6 +72,8 @@ class BinaryDense(Dense):
         dx = super().backward(g, step, needs_input=needs_input)
         if self.masked and self.weight.grad is not None:
             self.weight.grad = dense(self.weight.grad) * self._inside()
+            if self.feedback_matrix is not None and self.feedback.trained:
+                self.feedback_matrix.grad = self.weight.grad
         return dx
 
     def _affine_tangent(self, u: Array | None) -> Array:

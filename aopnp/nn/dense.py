@@ -49,6 +49,8 @@ class Dense(Layer):
     ) -> None:
         if inputs < 1 or outputs < 1:
             raise ValueError(f"expected at least one input and one output, got Dense({inputs}, {outputs})")
+        if not isinstance(feedback, Feedback):
+            raise TypeError(f"expected a feedback like RandomFeedback(), got {feedback!r}; FEEDBACKS has them by name")
         self.inputs, self.outputs, self.init, self.feedback = inputs, outputs, init, feedback
         self.beside = 0
         self.products = Products(forward, input_gradient, estimator)

@@ -13,7 +13,7 @@ from aopnp.backend import Array, array_module
 from aopnp.layer import Parameter, Step
 from aopnp.optim.optimiser import Optimiser
 from aopnp.optim.schedules import Schedule, constant
-from aopnp.outer_products import dense
+from aopnp.outer_products import Gradient, dense
 from aopnp.softweights import SoftWeight
 
 
@@ -45,6 +45,9 @@ class Bop(Optimiser):
         for parameter in parameters:
             if isinstance(parameter, SoftWeight):
                 self._flip(parameter, step.index)
+
+    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
+        raise TypeError("expected Bop to update all parameters at once, got one; write Bop(Apart(...))")
 
     def _flip(self, parameter: SoftWeight, step: int) -> None:
         assert parameter.grad is not None

@@ -11,7 +11,9 @@ from typing import Any
 
 from aopnp.backend import Array
 from aopnp.layer import Parameter, Step
+from aopnp.optim.bop import Bop
 from aopnp.optim.optimiser import Optimiser
+from aopnp.outer_products import Gradient
 from aopnp.softweights import SoftWeight
 
 
@@ -25,6 +27,8 @@ class Displace(Optimiser):
                 f"expected an optimiser without weight decay for soft weights, got one with {inner.weight_decay}; "
                 "clipping to [-1, 1] is what bounds them"
             )
+        if isinstance(inner, Displace | Bop):
+            raise ValueError(f"expected an optimiser of real weights, got {inner.kind}; it needs no Displace around it")
         self.inner = inner
 
     @property
@@ -46,6 +50,9 @@ class Displace(Optimiser):
         for parameter, value in stored:
             displacement, parameter.value = parameter.value, value
             parameter.move(displacement, step.index)
+
+    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
+        raise TypeError("expected Displace to update all parameters at once, got one; write Displace(Apart(...))")
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
         return self.inner.saved(parameters)

@@ -41,9 +41,17 @@ class Optimiser:
         return self.lr(step)
 
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
-        """Move every parameter by one step of size `step.lr` along its gradient, in place."""
+        """Move every parameter by one step of size `step.lr` along its gradient, in place.
+
+        ValueError for soft weights, which `Displace` moves.
+        """
         for parameter in parameters:
             assert parameter.grad is not None
+            if parameter.value.shape != parameter.shape:
+                raise ValueError(
+                    f"expected an optimiser that moves soft weights, got {self.kind} for what is stored of weights "
+                    f"{parameter.shape}; put it into Displace(...)"
+                )
             self.move(parameter, parameter.grad, step.lr)
 
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:

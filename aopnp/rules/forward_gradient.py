@@ -6,12 +6,13 @@ A step costs 1 + 2 m forward passes, backpropagation's 3 (the first layer spares
 kept for a way back. Clipping is biased, and needed: the variance grows with the number of parameters.
 """
 
+import math
 from typing import Any
 
 from aopnp.backend import Array
-from aopnp.directions import Rademacher, Strategy, Trace, estimate
-from aopnp.layer import Layer, Step
-from aopnp.nn import Loss
+from aopnp.directions import DIRECTIONS, Rademacher, Strategy, Trace, estimate
+from aopnp.layer import Layer, Parameter, Step
+from aopnp.nn import Dense, Loss
 from aopnp.rules.rule import Rule
 from aopnp.streams import Streams
 
@@ -30,25 +31,36 @@ class ForwardGradient(Rule):
         *,
         at_once: int | None = None,
     ) -> None:
-        if num_dir < 1 or (at_once is not None and at_once < 1):
+        if not isinstance(directions, Strategy):
+            raise TypeError(
+                f"expected directions among {', '.join(DIRECTIONS)}, got {directions!r}; write "
+                "ForwardGradient(DIRECTIONS['gaussian']())"
+            )
+        if not isinstance(num_dir, int) or num_dir < 1 or (at_once is not None and at_once < 1):
             raise ValueError(f"expected at least one direction, got num_dir = {num_dir} and at_once = {at_once}")
         if clip is not None and not clip > 0:
             raise ValueError(f"expected a clip > 0 for the derivatives, or None, got {clip}")
         self.directions, self.num_dir, self.clip, self.at_once = directions, num_dir, clip, at_once
         self.state: Any = None
-        self._trained: Layer | None = None
+        self._trained: list[Parameter] | None = None
         self._streams: Streams | None = None
         self._clipped: list[Array] = []
 
     def begin(self, network: Layer, streams: Streams) -> None:
-        """Take the streams that directions are drawn from; another network begins without a memory."""
-        if any(parameter.feedback for parameter in network.parameters()):
+        """Take the streams that directions are drawn from; a network initialised anew begins without a memory.
+
+        ValueError for a network with feedback that is learned.
+        """
+        parameters, dense = network.parameters(), [layer for layer in network.walk() if isinstance(layer, Dense)]
+        if any(parameter.feedback for parameter in parameters) or any(layer.feedback.trained for layer in dense):
             raise ValueError(
-                "expected a network without direct feedback, got one: there is no way back that it could shorten"
+                "expected a network without feedback that is learned, got one: forward gradients have no way back, "
+                "and the loss does not depend on it; leave it out"
             )
-        if self._trained not in (None, network):
+        self.directions.check_room(sum(math.prod(p.shape[1:]) for p in parameters), self.num_dir)
+        if self._trained not in (None, parameters):
             self.state = None
-        self._trained, self._streams = network, streams
+        self._trained, self._streams = parameters, streams
 
     def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
         if self._streams is None:
@@ -69,7 +81,7 @@ class ForwardGradient(Rule):
 
     @property
     def kind(self) -> str:
-        return f"{type(self.directions).__name__} with {self.num_dir} directions"
+        return f"{self.directions} with {self.num_dir} directions"
 
     def saved(self) -> Any:
         return self.state

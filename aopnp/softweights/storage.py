@@ -22,7 +22,7 @@ class Storage:
     """How soft weights are held; frozen. `value` is what it stores of S weights in each of R replicas."""
 
     def store(self, s: Array) -> Array:
-        """Return the value that holds s [R, S], or what comes closest to it."""
+        """Return the value that holds s [R, S], or what comes closest to it; on the host."""
         raise NotImplementedError
 
     def signs(self, value: Array, S: int, dtype: np.dtype[Any]) -> Array:
