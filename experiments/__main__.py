@@ -11,10 +11,13 @@ from functools import partial
 
 from aopnp.data import DataError
 from experiments.bench import add_bench
+from experiments.binary.command import add_binary
 from experiments.check import add_check
 from experiments.config import UsageError
 from experiments.deep.command import add_deep
 from experiments.feedback.command import add_feedback
+from experiments.forward.command import add_forward
+from experiments.forward.directions import add_directions
 from experiments.info import add_info
 from experiments.paper import add_paper
 from experiments.products import add_products
@@ -34,6 +37,9 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], Command]]] = 
     "cnn": ("approximate products on MNIST: two convolutions, two dense layers", partial(add_deep, experiment="cnn")),
     "cifar": ("approximate products on CIFAR-10: a residual network", partial(add_deep, experiment="cifar")),
     "feedback": ("feedback alignment, direct or not, beside back-propagation: MNIST, CIFAR-10", add_feedback),
+    "forward": ("forward gradients, without a backward pass, beside back-propagation: MNIST, CIFAR-10", add_forward),
+    "directions": ("how good forward gradients are, measured beside closed forms, and against size", add_directions),
+    "binary": ("binary networks, their soft weights in few bits or none: MNIST, CIFAR-10", add_binary),
     "check": ("the agreement with the published curves, z values printed", add_check),
     "bench": ("benchmarks as ratios measured in one run", add_bench),
     "info": ("versions, array backends, where data and results lie", add_info),

@@ -1,13 +1,15 @@
 """Command-line options that several experiments share."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aopnp import MEMORIES
 from aopnp.backend import CURE, probe
 from aopnp.policies import PAPER_POLICIES
 from experiments.config import DEFAULTS, Config, UsageError, configuration
+from experiments.configuration import Configuration
 from experiments.runner import Running
 
 
@@ -75,6 +77,18 @@ def chosen_running(args: argparse.Namespace) -> Running:
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"expected --jobs of at least 1, got {args.jobs}")
     return Running(args.out, getattr(args, "data_dir", None), args.jobs, not args.no_progress, args.force)
+
+
+def checked(args: argparse.Namespace, configs: Iterable[Configuration]) -> Running:
+    """Return where and how to run; UsageError for a configuration that cannot be trained."""
+    device = ""
+    for config in configs:
+        config.check()
+        device = config.device
+    running = chosen_running(args)
+    if device == "gpu" and running.jobs is None:
+        return replace(running, jobs=1)  # processes would share the one GPU
+    return running
 
 
 def chosen_device(name: str) -> str:

@@ -7,8 +7,10 @@ import numpy as np
 
 from aopnp import Chain, CrossEntropy, Dense, Estimator, Layer, MeanSquaredError, Softmax
 from aopnp.data import Coded, load_energy, load_mnist
+from experiments.binary.problems import BINARY
 from experiments.deep.problems import DEEP
 from experiments.feedback.problems import FEEDBACK
+from experiments.forward.problems import FORWARD
 from experiments.problem import Data, Problem
 
 
@@ -72,4 +74,6 @@ PROBLEMS = {
     "digits": Problem(digits_data, lambda estimator: Dense(64, 10, estimator), CrossEntropy),
     **DEEP,
     **FEEDBACK,
+    **FORWARD,
+    **BINARY,
 }

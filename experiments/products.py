@@ -5,10 +5,7 @@ The 1000 repeats of the default take half a minute; the standard error of an ent
 """
 
 import argparse
-import json
-import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.config import UsageError
+from experiments.measured import measured
 from experiments.product_errors import FAMILIES, errors, summary
-from experiments.results import SCHEMA, environment
 from plots import draw
 
 KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
@@ -90,54 +87,18 @@ def _result(args: argparse.Namespace, family: str, ks: Sequence[int]) -> dict[st
         "experiment": "products", "family": family, "size": args.size, "repeats": args.repeats, "ks": list(ks),
         "seed": args.seed,
     }  # fmt: skip
-    found = None if args.force else _read(path, config)
-    if found is not None:
-        return found
-    _write(path, {})  # what cannot be written is said before anything is measured
-    started, chunks, done_before = time.perf_counter(), [], 0
+    return measured(path, config, lambda: {"errors": _errors(args, family, ks)}, args.force)
+
+
+def _errors(args: argparse.Namespace, family: str, ks: Sequence[int]) -> dict[str, Any]:
+    chunks, done_before = [], 0
     quiet = args.no_progress or not sys.stderr.isatty()
     with tqdm(total=args.repeats, unit="product", desc=family, disable=quiet) as bar:
         for done, chunk in errors(family, args.size, args.repeats, ks, args.seed):
             chunks.append(chunk)
             bar.update(done - done_before)
             done_before = done
-    content = {
-        "schema": SCHEMA,
-        "config": config,
-        "errors": summary(np.concatenate(chunks, -1), ks),
-        "seconds": time.perf_counter() - started,
-        "environment": environment("cpu"),
-    }
-    _write(path, content)
-    return content
-
-
-def _read(path: Path, config: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the result of `config`, None if there is no file; UsageError for any other file."""
-    cure = "move it away, choose another --out, or measure again with --force"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"expected a result file in JSON, got {path}: {error}; {cure}") from error
-    if not isinstance(content, dict) or (content.get("schema"), content.get("config")) != (SCHEMA, config):
-        raise UsageError(f"expected the result of these options in {path}, got one of others; {cure}")
-    return content
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` to a temporary name and rename it; nothing is left of empty content."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-        if content:
-            os.replace(temporary, path)
-        else:
-            temporary.unlink()
-    except OSError as error:
-        raise UsageError(f"expected an output folder that can be written, got {error}; choose another --out") from error
+    return summary(np.concatenate(chunks, -1), ks)
 
 
 def compare(results: dict[str, dict[str, Any]]) -> tuple[list[str], int]:

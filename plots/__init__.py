@@ -10,8 +10,11 @@ GROWTH = ("growth-k", "growth-width", "growth-batch", "growth-replicas")
 DEEP = ("mlp", "mlp-full", "cnn", "cnn-full", "cifar", "cifar-full")
 FEEDBACK = tuple(f"feedback-{data}{full}" for data in ("mnist", "cifar", "alexnet") for full in ("", "-full"))
 COMBINED = tuple(f"{name}-combine" for name in FEEDBACK)
+FORWARD = ("forward", "forward-narrow", "forward-vgg", "forward-vgg16")
+BINARY = ("binary", "binary-mlp", "binary-bvgg16")
+MEASURED = ("products", "directions", "scaling")
 PAPER = ("2a", "2b", "2c", "3a", "3b", "3c")
-NAMES = (*PAPER, *GROWTH, *DEEP, *FEEDBACK, *COMBINED, "products", "quickstart")
+NAMES = (*PAPER, *GROWTH, *DEEP, *FEEDBACK, *COMBINED, *FORWARD, *BINARY, *MEASURED, "quickstart")
 
 
 def draw(

@@ -18,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
         "growth-k growth-width growth-batch growth-replicas: the cost of a step, as `bench growth` measured it; "
         "mlp cnn cifar, mlp-full ...: approximate products in deep networks; "
         "feedback-mnist feedback-cifar feedback-alexnet, feedback-mnist-full ...: ways to send the error back; "
-        "feedback-mnist-combine ...: the same with approximate products",
+        "feedback-mnist-combine ...: the same with approximate products; "
+        "forward forward-narrow forward-vgg forward-vgg16: forward gradients; binary binary-mlp binary-bvgg16: binary "
+        "networks; directions, scaling: what `directions` measured",
     )  # fmt: skip
     words.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
     words.add_argument(

@@ -55,6 +55,11 @@ class Result:
         """Rows of a batch."""
         return int(self.config["batch_size"])
 
+    @property
+    def lost(self) -> int:
+        """The first epoch after which the validation loss of a run is not finite."""
+        return int(np.isfinite(self.runs_of("val_loss")).all(0).argmin()) + 1
+
     def runs_of(self, quantity: str) -> Array:
         """The curves [runs, epochs] of one quantity; PlotError where the file has none."""
         if quantity not in self.history:

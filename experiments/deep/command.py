@@ -9,7 +9,7 @@ from pathlib import Path
 from aopnp import POLICIES
 from experiments.deep.config import DEFAULTS, SEAMS, Deep, every_policy, exact, in_order, usual
 from experiments.deep.table import comparison
-from experiments.options import add_running, chosen_device, chosen_running, refuse
+from experiments.options import add_running, checked, chosen_device, refuse
 from experiments.results import result_path
 from experiments.runner import train_all
 from experiments.single import report_divergence
@@ -54,12 +54,7 @@ def _add_configuration(parser: argparse.ArgumentParser, small: Deep, full: Deep)
 def run(args: argparse.Namespace, experiment: str) -> int:
     """Train one configuration or a set of them, print how they compare, draw the set; return the exit code."""
     configs = chosen(args, DEFAULTS[f"{experiment}-full" if args.full else experiment])
-    for config in configs:
-        config.check()
-    running = chosen_running(args)
-    if configs[0].device == "gpu" and running.jobs is None:
-        running = replace(running, jobs=1)  # processes would share the one GPU
-    results = train_all(configs, running)
+    results = train_all(configs, checked(args, configs))
     print(comparison(results))
     if args.policy:
         print(result_path(args.out, configs[0]))

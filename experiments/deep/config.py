@@ -1,7 +1,7 @@
 """What one configuration of a deep experiment is: its scheme (policy, memory, ratio, products), then its settings."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aopnp import AOP, MEMORIES, POLICIES, Estimator, Rule, Watched, backprop
@@ -11,16 +11,18 @@ from experiments.config import UsageError
 from experiments.configuration import off_defaults
 from experiments.deep.networks import Products
 from experiments.deep.problems import DEEP, OPTIMISERS
+from experiments.named import Named
 
 SEAMS = {"weight": "estimator", "input": "input_gradient", "forward": "forward"}
 """What --where calls the three products of a layer -> what a layer calls their estimators."""
 
 
 @dataclass(frozen=True)
-class Deep:
+class Deep(Named):
     """One configuration. Field order is the order of --help and of the suffixes of a file name."""
 
-    experiment: str
+    SETTINGS = ("batch_size", "epochs", "runs", "lr", "seed", "dtype", "device")
+
     policy: str = "exact"
     memory: str = "none"
     ratio: float | None = None
@@ -34,11 +36,6 @@ class Deep:
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
-
-    @property
-    def dataset(self) -> str:
-        """Name of the problem and of the folder of its results: that of the experiment."""
-        return self.experiment
 
     @property
     def products(self) -> list[str]:
@@ -69,12 +66,9 @@ class Deep:
 
     def check(self) -> None:
         """Raise UsageError with a sentence where the values cannot be trained with."""
-        smallest = {"runs": 1, "epochs": 1, "batch_size": 1, "seed": 0}
+        self.at_least(runs=1, epochs=1, batch_size=1, seed=0)
         if self.policy != "exact":
-            smallest["minimal_k"] = 1
-        for name, least in smallest.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"expected --{name.replace('_', '-')} of at least {least}, got {getattr(self, name)}")
+            self.at_least(minimal_k=1)
         if self.ratio is not None and not 0 < self.ratio <= 1:
             raise UsageError(f"expected --ratio above 0 and up to 1, which keeps everything, got {self.ratio}")
         if "weight" not in self.products and (self.memory != "none" or self.watch):
@@ -91,20 +85,11 @@ class Deep:
         if self.policy == "exact":
             return "exact"
         parts = [self.policy, self.memory, f"ratio{str(self.ratio).removesuffix('.0')}"]
-        return "-".join(parts + off_defaults(self, DEFAULTS[self.experiment], ("minimal_k", "where", "watch")))
+        return "-".join(parts + off_defaults(self, self.default(), ("minimal_k", "where", "watch")))
 
-    def settings(self) -> str:
-        """Return the other part, all else that is off the defaults: -epochs2-runs1, or nothing."""
-        names = ("batch_size", "epochs", "runs", "lr", "seed", "dtype", "device")
-        return "".join(f"-{part}" for part in off_defaults(self, DEFAULTS[self.experiment], names))
-
-    def stem(self) -> str:
-        """Return the file name without ending."""
-        return self.scheme() + self.settings()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the "config" entry of the result file."""
-        return asdict(self)
+    def default(self) -> "Deep":
+        """Return the configuration of this scheme as it is trained unless options say otherwise."""
+        return DEFAULTS[self.experiment]
 
 
 def in_order(where: str) -> str:

@@ -10,7 +10,7 @@ from aopnp.feedback import DIRECT
 from experiments.feedback.config import APPROXIMATE, SETUPS, SIZES, FeedbackConfig, combined, default, usual
 from experiments.feedback.rules import INITS, RULES
 from experiments.feedback.table import comparison
-from experiments.options import add_running, chosen_device, chosen_running, refuse
+from experiments.options import add_running, checked, chosen_device, refuse
 from experiments.results import result_path
 from experiments.runner import train_all
 from experiments.single import report_divergence
@@ -67,12 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Train one configuration or a set of them, print how they compare, draw the set; return the exit code."""
     experiment = f"feedback-{args.data}" + "-full" * args.full
     configs = chosen(args, experiment)
-    for config in configs:
-        config.check()
-    running = chosen_running(args)
-    if configs[0].device == "gpu" and running.jobs is None:
-        running = replace(running, jobs=1)  # processes would share the one GPU
-    results = train_all(configs, running)
+    results = train_all(configs, checked(args, configs))
     print(comparison(configs, results))
     if args.rule:
         print(result_path(args.out, configs[0]))

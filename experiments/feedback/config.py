@@ -1,7 +1,7 @@
 """What one configuration of a feedback experiment is: its scheme (rule, B, estimator), then its settings."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from aopnp import AOP, MEMORIES, POLICIES, Estimator, Exact, Rule
@@ -9,22 +9,23 @@ from aopnp.feedback import DIRECT
 from aopnp.optim import Optimiser
 from aopnp.sizes import Ratio
 from experiments.config import UsageError
-from experiments.configuration import off_defaults
 from experiments.feedback import optimisers
 from experiments.feedback.networks import Parts
 from experiments.feedback.optimisers import Recipe
 from experiments.feedback.problems import FEEDBACK
 from experiments.feedback.rules import RULES, learning_rule, parts
+from experiments.named import Named
 
 APPROXIMATE: Mapping[str, Any] = {"policy": "topk", "memory": "row", "ratio": 0.125}
 """What the combination study puts in the place of exact weight gradients."""
 
 
 @dataclass(frozen=True)
-class FeedbackConfig:
+class FeedbackConfig(Named):
     """One configuration. Field order is the order of --help and of the suffixes of a file name."""
 
-    experiment: str
+    SETTINGS = ("batch_size", "epochs", "runs", "lr", "seed", "dtype", "device")
+
     rule: str
     b_init: str | None
     policy: str
@@ -37,11 +38,6 @@ class FeedbackConfig:
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
-
-    @property
-    def dataset(self) -> str:
-        """Name of the problem and of the folder of its results: that of the experiment."""
-        return self.experiment
 
     def estimators(self, stacked: Sequence["FeedbackConfig"]) -> Parts:
         """Return what the rule puts into the network: all in a stack have the same."""
@@ -66,10 +62,7 @@ class FeedbackConfig:
 
     def check(self) -> None:
         """Raise UsageError with a sentence where the values cannot be trained with."""
-        smallest = {"runs": 1, "epochs": 1, "batch_size": 2, "seed": 0}
-        for name, least in smallest.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"expected --{name.replace('_', '-')} of at least {least}, got {getattr(self, name)}")
+        self.at_least(runs=1, epochs=1, batch_size=2, seed=0)
         if self.ratio is not None and not 0 < self.ratio <= 1:
             raise UsageError(f"expected --ratio above 0 and up to 1, which keeps everything, got {self.ratio}")
         if self.b_init == "zeros" and self.rule in ("dfa", "drtp"):
@@ -86,24 +79,15 @@ class FeedbackConfig:
     def scheme(self) -> str:
         """Return the part of the file name that tells the configurations of one figure apart."""
         words = [self.rule]
-        if self.b_init != default(self.experiment, self.rule).b_init:
+        if self.b_init != self.default().b_init:
             words.append(str(self.b_init))
         if self.policy != "exact":
             words += [self.policy, self.memory, f"ratio{str(self.ratio).removesuffix('.0')}"]
         return "-".join(words)
 
-    def settings(self) -> str:
-        """Return the other part, all else that is off the defaults: -epochs2-runs1, or nothing."""
-        names = ("batch_size", "epochs", "runs", "lr", "seed", "dtype", "device")
-        return "".join(f"-{part}" for part in off_defaults(self, default(self.experiment, self.rule), names))
-
-    def stem(self) -> str:
-        """Return the file name without ending."""
-        return self.scheme() + self.settings()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the "config" entry of the result file."""
-        return asdict(self)
+    def default(self) -> "FeedbackConfig":
+        """Return the configuration of this scheme as it is trained unless options say otherwise."""
+        return default(self.experiment, self.rule)
 
 
 class Setup(NamedTuple):

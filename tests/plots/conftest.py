@@ -39,6 +39,47 @@ RULES = {
 }
 """Scheme of a feedback experiment -> rule, initial values of B."""
 APPROXIMATE = "topk-row-ratio0.125"
+OTHERS = (
+    "gaussian", "sphere", "frame", "projection", "sign", "shared", "row_space", "anchor", "aligned", "orthogonal",
+)  # fmt: skip
+NAIVE: dict[str, dict[str, Any]] = {
+    "backprop": {"lr": 0.1}, "backprop-lr0.00046": {}, "rademacher": {}, "rademacher-clipNone": {"clip": None},
+}  # fmt: skip
+FORWARD: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
+    "forward": (1024, {**NAIVE, "gaussian-epochs3": {"epochs": 3}}),
+    "forward-narrow": (256, {
+        **NAIVE, **{strategy: {} for strategy in OTHERS}, "activity-lr0.01": {"lr": 0.01},
+        "rademacher-updatecritical": {"update": "critical"},
+        "rademacher-updateerror-feedback": {"update": "error-feedback"},
+    }),
+    "forward-vgg": (8, {**NAIVE, "gaussian": {}, "rademacher-num-dir10": {"num_dir": 10}, "activity": {}}),
+    "forward-vgg16": (64, {
+        **NAIVE, "gaussian-num-dir20": {"num_dir": 20}, "orthogonal-num-dir25": {"num_dir": 25},
+        "orthogonal-num-dir50": {"num_dir": 50},
+    }),
+}  # fmt: skip
+"""Experiment of forward gradients -> width, file name of each result -> where it is off m = 1, clip 1, SGD 0.00046."""
+ADAM: dict[str, Any] = {"update": "adam", "lr": 0.005}
+SOFT: dict[str, dict[str, Any]] = {
+    f"{soft}-sgd": {"soft": soft}
+    for soft in ("float", "8-bit", "7-bit", "6-bit", "5-bit", "5-bit-nearest", "memoryless", "naive", "bop", "frozen")
+}
+BINARY: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
+    "binary": (16, {**SOFT, **{f"{soft}-adam": {"soft": soft, **ADAM} for soft in ("float", "5-bit")}}),
+    "binary-mlp": (256, {
+        f"{soft}-{name}{end}": {"soft": soft, **update, "init": init}
+        for soft in ("float", "5-bit")
+        for name, update in (("sgd", {}), ("adam", ADAM))
+        for end, init in (("", "uniform"), ("-initglorot", "glorot"))
+    }),
+    "binary-bvgg16": (64, {
+        f"{soft}-adam": {"soft": soft, **ADAM} for soft in ("float", "8-bit", "5-bit", "memoryless", "naive")
+    }),
+}  # fmt: skip
+"""Experiment of binary networks -> width, file name of each result -> where it is off SGD, back-propagation."""
+COMMON = {"batch_size": 64, "epochs": EPOCHS, "runs": RUNS, "seed": 0, "dtype": "float32", "device": "cpu"}
+NO_FORM = ("sign", "orthogonal")
+"""Strategies whose error has no closed form."""
 
 
 def write_feedback(folder: Path, hooks: tuple[int, ...]) -> None:
@@ -90,6 +131,71 @@ def write_deep(folder: Path) -> None:
         (folder / f"{stem}.json").write_text(json.dumps(content))
 
 
+def write_trained(path: Path, config: dict[str, Any], flops: float) -> None:
+    """One result: random losses and accuracies of so many epochs; flops of an epoch in `flops`, twice that above."""
+    rng = np.random.default_rng([4, *path.stem.encode()])
+    shape = config["runs"], config["epochs"]
+    history = {
+        "val_loss": rng.uniform(0.1, 2, shape).tolist(),
+        "val_accuracy": rng.uniform(0.5, 0.99, shape).tolist(),
+        "flops": (flops * rng.uniform(1, 2, shape)).tolist() if "backprop" not in path.stem else [[4.0] * shape[1]] * 3,
+    }
+    content = {"schema": 1, "status": "finished", "config": config, "history": history}
+    path.write_text(json.dumps(content))
+
+
+def write_forward(folder: Path) -> None:
+    """Result files of one experiment with forward gradients."""
+    folder.mkdir(parents=True)
+    width, schemes = FORWARD[folder.name]
+    for stem, changes in schemes.items():
+        own = {"strategy": stem.split("-")[0], "num_dir": 1, "clip": 1.0, "update": "sgd", "lr": 0.00046, "decay": 0.97}
+        if stem.startswith("backprop"):
+            own.update(num_dir=None, clip=None)
+        config = {"experiment": folder.name, **own, "width": width, **COMMON, **changes}
+        write_trained(folder / f"{stem}.json", config, 6.0)
+
+
+def write_binary(folder: Path) -> None:
+    """Result files of one experiment with binary networks."""
+    folder.mkdir(parents=True)
+    width, schemes = BINARY[folder.name]
+    for stem, changes in schemes.items():
+        own = {"update": "sgd", "lr": 0.1, "init": "uniform", "strategy": "backprop", "num_dir": None, "clip": None}
+        config = {"experiment": folder.name, **own, "width": width, **COMMON, **changes}
+        write_trained(folder / f"{stem}.json", config, 4.0)
+
+
+def write_directions(folder: Path) -> None:
+    """What `directions` measures: twelve strategies at three points in three layers, and three sizes of networks."""
+    rng = np.random.default_rng(5)
+    folder.mkdir(parents=True)
+    strategies = {
+        name: {
+            "error": rng.uniform(10, 900, 3).tolist(),
+            "expected_error": rng.uniform(10, 900, 3).tolist() if name not in NO_FORM else [None] * 3,
+            "cosine": rng.uniform(0.01, 0.5, 3).tolist(),
+            "layer_error": rng.uniform(10, 9000, (3, 3)).tolist(),
+            "layer_cosine": rng.uniform(0.01, 0.5, (3, 3)).tolist(),
+        }
+        for name in ("rademacher", "activity", *OTHERS)
+    }
+    of_strategies = {
+        "schema": 1, "config": {"width": 64, "num_dir": 10, "draws": 100}, "steps": [9, 99, 1599],
+        "layers": ["784 x 64", "64 x 64", "64 x 10"], "sizes": [50240, 4160, 650],
+        "gradient_shares": [[0.5, 0.3, 0.2], [0.7, 0.2, 0.1], [0.2, 0.3, 0.5]], "strategies": strategies,
+    }  # fmt: skip
+    of_sizes = {
+        "schema": 1, "config": {"widths": [16, 64, 512], "batch_size": 64, "runs": RUNS},
+        "n": [13002, 55050, 669706], "error": [13400.0, 54000.0, 671000.0], "error_limit": [700.0, 2100.0, 30000.0],
+        "expected_error": [13001.0, 55049.0, 669705.0],
+        "forward": [[2**-8, 2**-9, 2**-8], [2**-10, 2**-10, 2**-9], [2**-13, 2**-12, 2**-13]],
+        "backprop": [[1.0, 2.0, 1.0], [1.0, 1.0, 1.0], [0.5, 1.0, 0.5]],
+    }  # fmt: skip
+    (folder / "strategies.json").write_text(json.dumps(of_strategies))
+    (folder / "scaling.json").write_text(json.dumps(of_sizes))
+
+
 def stems(k: int) -> list[str]:
     memories = [f"{policy}-{memory}" for policy in ("topk", "weightedk", "randk") for memory in ("row", "none")]
     return ["exact", *(f"{name}-k{k}" for name in memories)]
@@ -121,6 +227,11 @@ def results(tmp_path: Path) -> Path:
         write_deep(tmp_path / "results" / name)
     for name in FEEDBACK:
         write_feedback(tmp_path / "results" / name, HOOKS[name.split("-")[1]])
+    for name in FORWARD:
+        write_forward(tmp_path / "results" / name)
+    for name in BINARY:
+        write_binary(tmp_path / "results" / name)
+    write_directions(tmp_path / "results" / "directions")
     (tmp_path / "results" / "bench").mkdir()
     (tmp_path / "results" / "bench" / "growth.json").write_text(json.dumps(GROWTH))
     return tmp_path / "results"

@@ -1,0 +1,1 @@
+"""Forward gradients beside back-propagation: the commands forward and directions."""
