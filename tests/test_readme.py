@@ -16,16 +16,18 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_python_blocks_run_one_after_another(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 9
     names = {"__name__": "readme"}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 4
+    assert len(printed) == 6
     error = [float(value) for value in printed[1].strip("[]").split()]
     assert error[3] < min(error[1:3])
     assert 0.5 < float(printed[2].strip("[]")) < 0.9
     assert 0 < float(printed[3].strip("[]")) < 60
+    assert 0 < float(printed[4].strip("[]")) < 1
+    assert printed[5] == f"{(64 + 10) * 256 * 5 // 8} {(64 + 10) * 256 * 8}"
     assert [path.name for path in tmp_path.iterdir()] == ["digits.npz"]
 
 
