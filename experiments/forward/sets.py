@@ -19,7 +19,10 @@ SETS: dict[str, Schemes] = {
         ("rademacher", {"update": "critical", "lr": 1e-3}),  # past gradients add up to about a second one
         ("gaussian", {"update": "error-feedback"}),  # of random signs all entries tie, and nothing would wait
     ],
-    "forward-vgg": [("gaussian", {}), ("rademacher", {"num_dir": 10}), ("activity", {}), ("anchor", {})],
+    "forward-vgg": [
+        *((strategy, {}) for strategy in ("gaussian", "orthogonal", "activity", "anchor")),
+        ("rademacher", {"num_dir": 10}),
+    ],
     "forward-vgg16": [("gaussian", {"num_dir": 20}), *(("orthogonal", {"num_dir": m}) for m in (25, 50))],
 }
 """Experiment -> what it trains beside back-propagation and Rademacher directions."""
