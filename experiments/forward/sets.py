@@ -20,7 +20,8 @@ SETS: dict[str, Schemes] = {
         ("gaussian", {"update": "error-feedback"}),  # of random signs all entries tie, and nothing would wait
     ],
     "forward-vgg": [
-        *((strategy, {}) for strategy in ("gaussian", "orthogonal", "activity", "anchor")),
+        *((strategy, {}) for strategy in ("gaussian", "orthogonal", "anchor")),
+        ("activity", {"lr": 1e-6}),  # a batch has far more pre-activations here than the network has weights
         ("rademacher", {"num_dir": 10}),
     ],
     "forward-vgg16": [("gaussian", {"num_dir": 20}), *(("orthogonal", {"num_dir": m}) for m in (25, 50))],
