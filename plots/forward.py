@@ -152,7 +152,7 @@ def _panel(axes: Axes, results: list[Result], places: list[Array], usual: dict[s
     axes.set_yscale("log")
     if highest:
         axes.set_ylim(axes.get_ylim()[0], min(axes.get_ylim()[1], 3 * highest))  # a blow-up would flatten everything
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0, 7.0)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     return lines
