@@ -3,8 +3,9 @@
     u ~ N(0, I) at every hook at once      d = tangent of the logits [R, M, K]
     dB = B - mean over examples of d_m u_m^T        e = error @ B
 
-The mean of d u^T at a hook is dy/da, averaged over the batch: B follows a running mean of it. No gradient is carried
-back for that; `rules.learn_jacobians` sends the tangents, between the forward and the backward pass.
+The mean of d u^T at a hook is dy/da, averaged over the batch: B follows a running mean of it. Under batch norm, where
+an example moves the outputs of others too, it holds what each does to its own. No gradient is carried back for that;
+`rules.learn_jacobians` sends the tangents, between the forward and the backward pass.
 """
 
 from aopnp.backend import Array, array_module

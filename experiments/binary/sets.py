@@ -35,7 +35,8 @@ ROWS: dict[int, tuple[str, Schemes]] = {
     2: ("binary", _each(("float", "5-bit"))),
     3: ("binary-bvgg16", _each(("float", "memoryless", "naive"), update="adam")),
     4: ("binary", _each(("float", "5-bit", "6-bit", "7-bit", "8-bit"), lr=0.01)),
-    5: ("binary", [{"soft": "float", "strategy": strategy} for strategy in NUMBERS]),
+    # Ten directions cost seven times as much as back-propagation: small and short, unless options say otherwise.
+    5: ("binary", [{"soft": "float", "strategy": strategy, "width": 4, "epochs": 1} for strategy in NUMBERS]),
 }
 """Row of the specification -> experiment, configurations. Rows 6 to 8 are of the command `forward`.
 

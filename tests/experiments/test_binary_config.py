@@ -70,7 +70,7 @@ def test_rows_one_to_five_are_named() -> None:
     assert ROWS[3][0] == "binary-bvgg16"
     assert rows[4] == [f"{way}-sgd-lr0.01" for way in ("float", "5-bit", "6-bit", "7-bit", "8-bit")]
     strategies = ("gaussian", "rademacher", "sign", "shared", "row_space", "activity", "anchor", "aligned")
-    assert rows[5] == [f"float-sgd-{strategy}" for strategy in strategies]
+    assert rows[5] == [f"float-sgd-{strategy}-width4-epochs1" for strategy in strategies]
     assert {config.num_dir for config in made(*ROWS[5], {})} == {10}
 
 
