@@ -16,16 +16,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from plots.results import PlotError, Result, read
-from plots.style import COLOURS, GREY, averaged, two_panels
+from plots.style import BLUE, DASHED, DOTTED, GREEN, GREY, ORANGE, PINK, RED, SKY, averaged, two_panels
 
 TITLES = {
     "binary": "MNIST, binary convolutional network of width {width}",
     "binary-mlp": "MNIST, binary 784-{width}-{width}-10",
     "binary-bvgg16": "CIFAR-10, binary VGG16 of width {width}",
 }
-BLUE, RED, GREEN = COLOURS["topk"], COLOURS["weightedk"], COLOURS["randk"]
-PINK, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
-DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.4))
 COLOUR = {
     "float": "black", "8-bit": BLUE, "7-bit": SKY, "6-bit": GREEN, "5-bit": ORANGE, "4-bit": PINK,
     "5-bit-nearest": RED, "memoryless": PINK, "naive": GREY, "bop": BLUE, "frozen": GREY,

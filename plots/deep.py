@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from plots.results import Array, Result, read
-from plots.style import COLOURS, DASHES, DIVERGED, GREY, averaged, two_panels
+from plots.style import COLOURS, DASHES, DIVERGED, DOTTED, GREY, averaged, two_panels
 
 TITLES = {
     "mlp": "MNIST, three dense layers",
@@ -31,7 +31,6 @@ MORE_COLOURS = {"bernoulli": "#CC79A7", "wta": "#E69F00", "crs": "#56B4E9"}
 MARKERS = "os^Dv<>PX*"
 FEW = 8
 """More lines than that have no bands: nobody could tell them apart."""
-DOTTED = (0, (1, 1.4))
 
 
 def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from plots.results import Array, Result, read
-from plots.style import COLOURS, DIVERGED, GREY, averaged
+from plots.style import BLUE, DASHED, DIVERGED, DOTTED, GREEN, GREY, PINK, RED, averaged
 
 TITLES = {
     "feedback-mnist": "MNIST, four hidden layers",
@@ -26,8 +26,6 @@ TITLES = {
     "feedback-alexnet-full": "CIFAR-10, AlexNet",
 }
 SETTING = re.compile(r"-(batch-size|epochs|runs|lr|seed|dtype|device)")
-DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.4))
-BLUE, RED, GREEN, PINK = COLOURS["topk"], COLOURS["weightedk"], COLOURS["randk"], "#CC79A7"
 LINES = {
     "bp": ("black", "solid", "o"),
     "fa": (BLUE, "solid", "s"),

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from plots.feedback import DASHED, LINES, TITLES, at_the_end, of_runs, trained_alike
+from plots.feedback import LINES, TITLES, at_the_end, of_runs, trained_alike
 from plots.results import Array, Result
-from plots.style import averaged, two_panels
+from plots.style import DASHED, averaged, two_panels
 
 COLOURS = {rule: LINES[rule][0] for rule in ("bp", "dfa", "dkp")}
 MARKERS = "os^Dv<>PX*"

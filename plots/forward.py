@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from plots.results import Array, PlotError, Result, read
-from plots.style import COLOURS, averaged, two_panels
+from plots.style import BLUE, DASHED, DOTTED, GREEN, ORANGE, PINK, RED, SKY, averaged, two_panels
 
 TITLES = {
     "forward": "MNIST, 784-{width}-{width}-10",
@@ -25,9 +25,6 @@ TITLES = {
     "forward-vgg": "CIFAR-10 (16000 images), a small VGG-type network of width {width}",
     "forward-vgg16": "CIFAR-10, VGG16 of width {width}",
 }
-BLUE, RED, GREEN = COLOURS["topk"], COLOURS["weightedk"], COLOURS["randk"]
-PINK, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
-DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.4))
 LINES: dict[str, tuple[str, Any, str]] = {
     "backprop": ("black", "solid", "o"),
     "gaussian": (BLUE, "solid", "s"),

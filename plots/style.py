@@ -16,7 +16,9 @@ from matplotlib.lines import Line2D
 from plots.results import Array, Method, PlotError, Result
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness. Memory is told by the dash.
-COLOURS = {"exact": "#000000", "topk": "#0072B2", "weightedk": "#D55E00", "randk": "#009E73"}
+BLUE, RED, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+COLOURS = {"exact": "#000000", "topk": BLUE, "weightedk": RED, "randk": GREEN}
+DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.4))
 DASHES: dict[str | None, Any] = {None: "solid", "row": "solid", "none": (0, (3, 1.6))}
 GREY = "#595959"
 DIVERGED = " (diverged)"

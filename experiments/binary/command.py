@@ -13,9 +13,9 @@ from experiments.binary.config import INITS, LR, NUM_DIR, SETUPS, BinaryConfig, 
 from experiments.binary.sets import ROWS, SETS, made
 from experiments.binary.soft import STORAGES, UPDATES
 from experiments.binary.table import comparison
-from experiments.forward.command import add_common, clip_option, each, finish
+from experiments.forward.command import add_common, clip_option, each, finish, given_fields
 from experiments.forward.rules import BACKPROP, STRATEGIES
-from experiments.options import checked, chosen_device, refuse
+from experiments.options import checked, refuse
 from experiments.runner import Running, train_all
 
 NETWORKS = {"bcnn": "binary", "mlp": "binary-mlp", "bvgg16": "binary-bvgg16"}
@@ -64,14 +64,7 @@ def chosen(args: argparse.Namespace) -> list[list[BinaryConfig]]:
         refuse(args, ["update", "lr", "init", "strategy"], "every configuration has its own; name a --soft")
     if args.strategy in (None, BACKPROP):
         refuse(args, ["num_dir", "clip"], "back-propagation has no directions")
-    if args.full:
-        refuse(args, ["epochs", "runs"], "--full names both")
-    names = ("lr", "init", "num_dir", "width", "batch_size", "epochs", "runs", "seed", "dtype")
-    given = {name: value for name in names if (value := getattr(args, name)) is not None}
-    given |= FULL if args.full else {}
-    given["device"] = chosen_device(args.device)
-    if args.clip is not None:
-        given["clip"] = None if args.clip == "none" else args.clip
+    given = given_fields(args, ["lr", "init", "num_dir"], FULL)
     if args.row is not None:
         experiment, schemes = ROWS[args.row]
         return [made(experiment, schemes, given)]

@@ -88,19 +88,23 @@ def chosen(args: argparse.Namespace) -> list[list[ForwardConfig]]:
         refuse(args, ["num_dir", "clip", "update", "lr", "decay"], "every configuration has its own; name a --strategy")
     if args.strategy == BACKPROP:
         refuse(args, ["num_dir", "clip"], "back-propagation has no directions")
-    if args.full:
-        refuse(args, ["epochs", "runs"], "--full names both")
-    names = ("num_dir", "update", "lr", "decay", "width", "batch_size", "epochs", "runs", "seed", "dtype")
-    given = {name: value for name in names if (value := getattr(args, name)) is not None}
-    given |= FULL if args.full else {}
-    given["device"] = chosen_device(args.device)
-    if args.clip is not None:
-        given["clip"] = None if args.clip == "none" else args.clip
+    given = given_fields(args, ["num_dir", "update", "lr", "decay"], FULL)
     if args.row is not None:
         return [made(*ROWS[args.row], **given)]
     if args.strategy is not None:
         return [[replace(default(NETWORKS[args.network or "mlp"], args.strategy), **given)]]
     return [usual(NETWORKS[name], **given) for name in ([args.network] if args.network else ["mlp", "narrow"])]
+
+
+def given_fields(args: argparse.Namespace, names: Sequence[str], full: Mapping[str, int]) -> dict[str, Any]:
+    """Return the fields of a configuration that options name: `names`, and those that `binary` has too."""
+    if args.full:
+        refuse(args, ["epochs", "runs"], "--full names both")
+    names = (*names, "width", "batch_size", "epochs", "runs", "seed", "dtype")
+    given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.clip is not None:
+        given["clip"] = None if args.clip == "none" else args.clip
+    return {**given, **(full if args.full else {}), "device": chosen_device(args.device)}
 
 
 def _train(configs: Sequence[ForwardConfig], running: Running, figures: Path | None) -> int:
