@@ -55,15 +55,7 @@ def _cpu(key: Array, counter: Array, uniform: Array) -> None:
                     uniform[r, 4 * block + place] = (word + 0.5) * 2.0**-32
 
 
-# One thread makes the four numbers of a counter.
-_CUDA = r"""
-extern "C" __global__ void philox(const long long* key, const long long* counter, double* uniform,
-                                  int R, int S, int counter_R) {
-    const int block = blockIdx.x * blockDim.x + threadIdx.x;
-    const long long r = blockIdx.y;
-    const unsigned long long count = counter[r % counter_R];
-    unsigned x0 = block, x1 = 0, x2 = count, x3 = count >> 32;
-    unsigned k0 = key[r], k1 = (unsigned long long)key[r] >> 32;
+TEN_ROUNDS = r"""
     for (int round = 0; round < 10; ++round) {
         const unsigned long long a = 0xD2511F53ULL * x0, b = 0xCD9E8D57ULL * x2;
         x0 = (unsigned)(b >> 32) ^ x1 ^ k0;
@@ -74,10 +66,26 @@ extern "C" __global__ void philox(const long long* key, const long long* counter
         k1 += 0xBB67AE85u;
     }
     const unsigned word[4] = {x0, x1, x2, x3};
-    for (long long place = 0, s = 4LL * block; place < 4 && s < S; ++place, ++s)
+"""
+"""In CUDA: from x0 ... x3, k0 and k1 to the random `word`s."""
+
+# One thread makes the four numbers of a counter.
+_CUDA = (
+    r"""
+extern "C" __global__ void philox(const long long* key, const long long* counter, double* uniform,
+                                  int R, int S, int counter_R) {
+    const int block = blockIdx.x * blockDim.x + threadIdx.x;
+    const long long r = blockIdx.y;
+    const unsigned long long count = counter[r % counter_R];
+    unsigned x0 = block, x1 = 0, x2 = count, x3 = count >> 32;
+    unsigned k0 = key[r], k1 = (unsigned long long)key[r] >> 32;
+"""
+    + TEN_ROUNDS
+    + r"""    for (long long place = 0, s = 4LL * block; place < 4 && s < S; ++place, ++s)
         uniform[r * S + s] = (word[place] + 0.5) / 4294967296.0;
 }
 """
+)
 
 philox = Kernel(
     "philox",

@@ -11,7 +11,7 @@ import numpy as np
 
 from aopnp.backend import Array, array_module
 from aopnp.kernels.kernel import Kernel
-from aopnp.kernels.philox import HALF, M0, M1, ROUNDS, W0, W1, WORD, words
+from aopnp.kernels.philox import HALF, M0, M1, ROUNDS, TEN_ROUNDS, W0, W1, WORD, words
 
 LANES = 128
 TILE = LANES * 128
@@ -49,27 +49,21 @@ def _cpu(key: Array, counter: Array, size: Array, signs: Array) -> None:
                     signs[r, start + lane] = size[r] if bits[word, lane] & mask else -size[r]
 
 
-_CUDA = r"""
+_CUDA = (
+    r"""
 extern "C" __global__ void signs(const long long* key, const long long* counter, const T* size, T* signs,
                                  int R, int S, int counter_R) {
     const long long r = blockIdx.y, start = 16384LL * blockIdx.x + threadIdx.x;    // one thread a lane
     const unsigned long long count = counter[r % counter_R];
     unsigned x0 = 128 * blockIdx.x + threadIdx.x, x1 = 1, x2 = count, x3 = count >> 32;
     unsigned k0 = key[r], k1 = (unsigned long long)key[r] >> 32;
-    for (int round = 0; round < 10; ++round) {
-        const unsigned long long a = 0xD2511F53ULL * x0, b = 0xCD9E8D57ULL * x2;
-        x0 = (unsigned)(b >> 32) ^ x1 ^ k0;
-        x1 = b;
-        x2 = (unsigned)(a >> 32) ^ x3 ^ k1;
-        x3 = a;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    const unsigned word[4] = {x0, x1, x2, x3};
-    for (int i = 0; i < 128 && start + 128 * i < S; ++i)
+"""
+    + TEN_ROUNDS
+    + r"""    for (int i = 0; i < 128 && start + 128 * i < S; ++i)
         signs[r * S + start + 128 * i] = word[i / 32] >> i % 32 & 1 ? size[r] : -size[r];
 }
 """
+)
 
 signs = Kernel(
     "signs",
