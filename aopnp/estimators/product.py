@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from aopnp.backend import Array
+from aopnp.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
 from aopnp.layer import Step
-from aopnp.ledger import Tally, Terms
+from aopnp.ledger import Tally, Terms, add_up
 from aopnp.outer_products import Gradient, Multiply, as_they_are, kept
 from aopnp.policies import Selection
 
@@ -21,6 +21,8 @@ class Product:
         """Begin anew: no memory, nothing spent."""
         self.state: Any = None
         self.tally = Tally()
+        self.beside = 0
+        """Flops that belong to the product and are none of its terms."""
 
     def __call__(
         self,
@@ -61,7 +63,9 @@ class Product:
 
     def spent(self, like: Array) -> dict[str, Array]:
         """Return, and reset, what the product has cost R = len(like) replicas."""
-        return self.tally.spent(self.estimator, like)
+        beside, self.beside = array_module(like).full(len(like), float(self.beside)), 0
+        own = {"flops": beside, "overhead_flops": beside} if beside[0] else {}
+        return add_up(own, self.tally.spent(self.estimator, like))
 
     def observations(self) -> dict[str, Array]:
         """Return, and reset, what the estimator has measured."""

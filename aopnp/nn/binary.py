@@ -71,16 +71,14 @@ class BinaryDense(Dense):
     def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
         dx = super().backward(g, step, needs_input=needs_input)
         if self.masked and self.weight.grad is not None:
-            self.weight.grad = dense(self.weight.grad) * self._inside()
-            if self.feedback_matrix is not None and self.feedback.trained:
-                self.feedback_matrix.grad = self.weight.grad
+            self.take_gradients(dense(self.weight.grad) * self._inside(), self.bias.grad)
         return dx
 
-    def _affine_tangent(self, u: Array | None) -> Array:
+    def affine_tangent(self, u: Array | None) -> Array:
         own = self.weight.tangent
         if self.masked and own is not None:
             self.weight.tangent = own * self._inside()
-        out = super()._affine_tangent(u)
+        out = super().affine_tangent(u)
         self.weight.tangent = own
         return out
 

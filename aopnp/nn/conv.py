@@ -69,29 +69,28 @@ class Conv2d(Dense):
         return A * B * self.outputs
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
-        self._check(x)
-        _, self.batch_size, self.height, self.width, _ = x.shape
+        cure = "; channels come last, and Unflatten(H, W, C) makes images of rows"
+        self.check(x, "images [R or 1, M, H, W, C]", 5, self.channels, cure)
+        self.batch_size, self.height, self.width = x.shape[1:4]
         self.positions = self.geometry.positions(self.height, self.width)
-        self.kept = self._choose_inputs(x, self._patches, step)
-        self.image = self._narrowed(x)
-        return self._on_images(self._affine(unfold_images(self.image, self.geometry), step))
+        self.kept = self.choose_inputs(x, self._patches, step)
+        self.image = self.kept.take(x)
+        return self._on_images(self.affine(unfold_images(self.image, self.geometry)))
 
     def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
         return super().backward(g.reshape(len(g), -1, self.outputs), step, needs_input=needs_input)
 
-    def _input_gradient(self, g: Array, step: Step) -> Array:
-        return fold_rows(super()._input_gradient(g, step), self.geometry, self.height, self.width)
+    def input_gradient(self, g: Array, step: Step) -> Array:
+        return fold_rows(super().input_gradient(g, step), self.geometry, self.height, self.width)
 
-    def _weight_gradient(self, g: Array, step: Step) -> Gradient:
+    def weight_gradient(self, g: Array, step: Step) -> Gradient:
         if self.unit == "patch":
-            return super()._weight_gradient(g, step)
+            return super().weight_gradient(g, step)
         M, patches = self.batch_size, self._patches // self.batch_size
         return self.weight_product(
             self.image.reshape(len(self.image), M, -1),
             g.reshape(len(g), M, -1),
-            self._noise("weight", step),
-            step,
-            **{**self._narrowing, "inputs": self.height * self.width * self.channels},
+            **self.told("weight", step) | {"inputs": self.height * self.width * self.channels},
             multiply=self._of_patches,
             flops=2 * patches * self.inputs * self.outputs,
         )
@@ -103,8 +102,8 @@ class Conv2d(Dense):
         return PatchProducts(images, g, pairs.count, self.geometry)
 
     def tangent(self, u: Any) -> Array:
-        rows = None if u is None else unfold_images(self._narrowed(u), self.geometry)
-        return self._on_images(self._affine_tangent(rows))
+        rows = None if u is None else unfold_images(self.kept.take(u), self.geometry)
+        return self._on_images(self.affine_tangent(rows))
 
     def _on_images(self, rows: Array) -> Array:
         """Return [..., M I J, P] as [..., M, I, J, P]."""
@@ -126,14 +125,3 @@ class Conv2d(Dense):
 
     def __repr__(self) -> str:
         return f"Conv2d({self.channels}, {self.outputs}, {self.geometry.kernel})"
-
-    def _check(self, x: Array) -> None:
-        weight, *_ = self.parameters()
-        R, dtype = weight.shape[0], weight.dtype
-        if x.ndim != 5 or x.shape[-1] != self.channels or len(x) not in (1, R):
-            raise ValueError(
-                f"{self}: expected images [R or 1, M, H, W, C] with R = {R} and C = {self.channels}, got shape "
-                f"{x.shape}; channels come last, and Unflatten(H, W, C) makes images of rows"
-            )
-        if x.dtype != dtype:
-            raise TypeError(f"{self}: expected images of the weights' dtype {dtype}, got {x.dtype}; cast one of them")

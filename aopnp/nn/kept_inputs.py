@@ -14,6 +14,25 @@ from aopnp.outer_products import Gradient, dense
 from aopnp.policies import Selection
 
 
+class AllInputs:
+    """Nothing is sampled: everything passes as it is."""
+
+    share = None
+
+    def take(self, x: Array) -> Array:
+        """Return x."""
+        return x
+
+    put = take_weights = take
+
+    def put_weights(self, gradient: Gradient) -> Gradient:
+        """Return the gradient."""
+        return gradient
+
+
+ALL_INPUTS = AllInputs()
+
+
 @dataclass(frozen=True)
 class KeptInputs:
     """`selection` of the `inputs` columns (features, or channels) that the layer's input has."""

@@ -1,24 +1,27 @@
-"""The three products of a layer, forward, input and weight: their selection noise, what they cost and remember."""
+"""The three products of a layer: forward Y = X W, input dX = G W^T and weight dW = X^T G, and what they share."""
 
 from typing import Any
 
 from aopnp.backend import Array
-from aopnp.estimators import Estimator
 from aopnp.estimators.product import Product
 from aopnp.ledger import add_up
+from aopnp.nn.forward_product import ForwardProduct
+from aopnp.nn.input_product import InputProduct
 
 
 class Products:
-    """The products Y = X W, dX = G W^T and dW = X^T G, each with its estimator."""
+    """What the products of a layer have together: its selection noise, its costs, what it remembers."""
 
-    def __init__(self, forward: Estimator, input_gradient: Estimator, weight: Estimator) -> None:
-        if forward.remembers or input_gradient.remembers:
-            raise ValueError(
-                "expected estimators without memory for the forward product and the input gradient, got "
-                f"{forward if forward.remembers else input_gradient}; only the weight gradient may answer a step late"
-            )
+    def __init__(self, forward: ForwardProduct, input: InputProduct, weight: Product) -> None:
+        for product in (forward, input):
+            if product.estimator.remembers:
+                raise ValueError(
+                    "expected estimators without memory for the forward product and the input gradient, got "
+                    f"{product.estimator}; only the weight gradient may answer a step late"
+                )
         # Selection noise lies in this order: the weights' comes last, whoever else wants some.
-        self.named = {"forward": Product(forward), "input": Product(input_gradient), "weight": Product(weight)}
+        self.named: dict[str, Product] = {"forward": forward, "input": input, "weight": weight}
+        self.input = input
 
     def __getitem__(self, name: str) -> Product:
         return self.named[name]
@@ -43,15 +46,21 @@ class Products:
         for product in self.named.values():
             product.forget()
 
+    def observations(self) -> dict[str, Array]:
+        """Return, and reset, what the estimators of both gradients have measured."""
+        seen = self.input.observations()
+        return self.named["weight"].observations() | {f"input_{name}": value for name, value in seen.items()}
+
     def spent(self, like: Array) -> dict[str, Array]:
         """Return, and reset, what all three have cost R = len(like) replicas."""
         return add_up(*(product.spent(like) for product in self.named.values()))
 
     def saved(self) -> dict[str, Any]:
         """Return what the estimators remember."""
-        return {name: product.state for name, product in self.named.items()}
+        return {name: product.state for name, product in self.named.items()} | self.input.own()
 
-    def restore(self, saved: dict[str, Any]) -> None:
+    def restore(self, saved: dict[str, Any], layer: str) -> None:
         """Take over what `saved` returned."""
+        self.input.restore(saved, layer)
         for name, product in self.named.items():
             product.state = saved[name]

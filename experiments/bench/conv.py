@@ -75,4 +75,4 @@ def weight_gradient(
     layer.initialise(Streams(), x.dtype)
     layer.forward(x)
     rows, step = g.reshape(1, -1, g.shape[-1]), Step(noise={} if noise is None else {layer: noise}, training=True)
-    return lambda: dense(layer._weight_gradient(rows, step))
+    return lambda: dense(layer.weight_gradient(rows, step))
