@@ -3,27 +3,26 @@
 A matrix product is a sum of outer products; keep K of them, remember the rest. Importing compiles nothing.
 """
 
-from aopnp.backend import array_module, has_gpu, to_device, to_host
-from aopnp.cost import Cost, estimate
-from aopnp.directions import DIRECTIONS, Strategy
+from aopnp.arrays.backend import array_module, has_gpu, to_device, to_host
+from aopnp.arrays.streams import Streams
 from aopnp.estimators import AOP, ESTIMATORS, Automatic, Estimator, Exact, Stacked, Watched, side_by_side, stack
-from aopnp.feedback import (
-    DFA,
-    DIRECT,
-    DKP,
-    DRTP,
-    FDFA,
-    FEEDBACKS,
-    Feedback,
-    Hook,
-    KolenPollack,
-    RandomFeedback,
-    SignSymmetric,
-    Transpose,
-    WeightMirror,
+from aopnp.estimators.cost import Cost, estimate
+from aopnp.estimators.memories import MEMORIES, Memory, NoMemory, QueueMemory, ResidualMemory, RowMemory
+from aopnp.estimators.outer_products import OuterProducts
+from aopnp.estimators.policies import (
+    POLICIES,
+    LargestKeys,
+    Policy,
+    Selection,
+    bernoulli,
+    k_best,
+    randk,
+    topk,
+    weightedk,
 )
-from aopnp.layer import Chain, Layer, Parameter, Step
-from aopnp.memories import MEMORIES, Memory, NoMemory, QueueMemory, ResidualMemory, RowMemory
+from aopnp.estimators.scores import SCORES, Norms, Score
+from aopnp.estimators.sizes import EpochRatios, Ratio
+from aopnp.estimators.step import Step
 from aopnp.nn import (
     AveragePool2d,
     BatchNorm,
@@ -49,18 +48,30 @@ from aopnp.nn import (
     Unflatten,
     XavierUniform,
 )
-from aopnp.noise import selection_noise
+from aopnp.nn.feedback import (
+    DFA,
+    DIRECT,
+    DKP,
+    DRTP,
+    FDFA,
+    FEEDBACKS,
+    Feedback,
+    Hook,
+    KolenPollack,
+    RandomFeedback,
+    SignSymmetric,
+    Transpose,
+    WeightMirror,
+)
+from aopnp.nn.layer import Chain, Layer, Parameter
+from aopnp.nn.softweights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight
 from aopnp.optim import SGD, Adam, Apart, Bop, Cosine, Critical, Displace, ErrorFeedback, MultiStep, StepDecay, WarmUp
-from aopnp.outer_products import OuterProducts
-from aopnp.policies import POLICIES, LargestKeys, Policy, Selection, bernoulli, k_best, randk, topk, weightedk
-from aopnp.rules import Backprop, ForwardGradient, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
-from aopnp.saving import load, save
-from aopnp.scores import SCORES, Norms, Score
-from aopnp.sizes import EpochRatios, Ratio
-from aopnp.softweights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight
-from aopnp.stored import stored_bytes
-from aopnp.streams import Streams
-from aopnp.train import History, evaluate, fit
+from aopnp.training.directions import DIRECTIONS, Strategy
+from aopnp.training.noise import selection_noise
+from aopnp.training.rules import Backprop, ForwardGradient, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
+from aopnp.training.saving import load, save
+from aopnp.training.stored import stored_bytes
+from aopnp.training.train import History, evaluate, fit
 
 __version__ = "0.1.0"
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from aopnp import AOP, MEMORIES, POLICIES, SGD, Estimator, Exact, Memory, Rule, backprop, side_by_side
-from aopnp.policies import PAPER_POLICIES
+from aopnp.estimators.policies import PAPER_POLICIES
 from experiments.configuration import off_defaults
 
 

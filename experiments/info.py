@@ -6,7 +6,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
-from aopnp.backend import probe
+from aopnp.arrays.backend import probe
 from aopnp.data import data_folder
 from experiments.results import environment
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from aopnp import MEMORIES
-from aopnp.backend import CURE, probe
-from aopnp.policies import PAPER_POLICIES
+from aopnp.arrays.backend import CURE, probe
+from aopnp.estimators.policies import PAPER_POLICIES
 from experiments.config import DEFAULTS, Config, UsageError, configuration
 from experiments.configuration import Configuration
 from experiments.runner import Running

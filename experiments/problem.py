@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aopnp import Layer
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.nn import Loss
-from aopnp.train import VALIDATION_BATCH, Inputs
+from aopnp.training.train import VALIDATION_BATCH, Inputs
 
 
 class Data(NamedTuple):

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aopnp.backend import Array
-from aopnp.kernels import gather, log_norms
-from aopnp.policies import POLICIES
-from aopnp.products import LowRank
+from aopnp.arrays.backend import Array
+from aopnp.arrays.kernels import gather, log_norms
+from aopnp.estimators.policies import POLICIES
+from aopnp.verify.comparison import LowRank
 
 FAMILIES = {"mean1": 1.0, "mean0": 0.0}
 """Name of a family of matrices -> mean of their entries, whose variance is 1."""

@@ -10,9 +10,9 @@ import scipy.linalg.blas  # noqa: F401 - loaded before threads are limited: a BL
 from threadpoolctl import threadpool_limits
 
 from aopnp import History, Streams, fit
-from aopnp.backend import Array, to_device
+from aopnp.arrays.backend import Array, to_device
 from aopnp.data import Coded
-from aopnp.train import Inputs
+from aopnp.training.train import Inputs
 from experiments.configuration import Configuration
 from experiments.problem import Data
 from experiments.problems import PROBLEMS

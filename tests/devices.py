@@ -2,7 +2,7 @@
 
 import pytest
 
-from aopnp.backend import probe
+from aopnp.arrays.backend import probe
 
 ON_DEVICES = pytest.mark.parametrize("device", ["cuda-sim", pytest.param("gpu", marks=pytest.mark.gpu)])
 

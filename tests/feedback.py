@@ -34,7 +34,7 @@ from aopnp import (
     to_device,
     topk,
 )
-from aopnp.feedback import FDFA
+from aopnp.nn.feedback import FDFA
 
 MEMORY = AOP(topk, 3, RowMemory(0.9))
 CLASSES, BATCH, ROWS = 3, 8, 40

@@ -112,7 +112,7 @@ def test_devices_crop_the_same_without_waiting(device):
     expected = [layer.forward(x, TRAINING), layer.backward(x), layer.tangent(x)]
     moved = to_device(x, device)
     if device == "cuda-sim":
-        from aopnp.cuda_sim.device import no_waiting
+        from aopnp.arrays.cuda_sim.device import no_waiting
 
         with no_waiting():
             got = [layer.forward(moved, TRAINING), layer.backward(moved), layer.tangent(moved)]

@@ -28,16 +28,16 @@ from aopnp import (
     to_device,
     to_host,
 )
-from aopnp.cuda_sim import device as cuda_sim
+from aopnp.arrays.cuda_sim import device as cuda_sim
 from aopnp.estimators import Automatic, Stacked
 from aopnp.estimators.automatic import batch_variance, fewest
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.policies import bernoulli
+from aopnp.estimators.policies.water_filled import water_filled
 from aopnp.nn import Conv2d
-from aopnp.noise import selection_noise
-from aopnp.outer_products import dense
-from aopnp.packing import pack, unpack
-from aopnp.policies import bernoulli
-from aopnp.policies.water_filled import water_filled
-from aopnp.saving import load, save
+from aopnp.training.noise import selection_noise
+from aopnp.training.packing import pack, unpack
+from aopnp.training.saving import load, save
 from aopnp.verify import sampling
 from tests.devices import ON_DEVICES, need
 

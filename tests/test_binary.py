@@ -27,11 +27,11 @@ from aopnp import (
     topk,
     weightedk,
 )
+from aopnp.estimators.outer_products import dense
 from aopnp.nn import BinaryConv2d, BinaryDense, Sign
+from aopnp.nn.softweights import SOFT_WEIGHTS, FloatLatent, Levels
 from aopnp.optim import Bop, Displace
-from aopnp.outer_products import dense
-from aopnp.saving import load, save
-from aopnp.softweights import SOFT_WEIGHTS, FloatLatent, Levels
+from aopnp.training.saving import load, save
 from tests.devices import ON_DEVICES, need
 
 EVERY_STORAGE = pytest.mark.parametrize("storage", SOFT_WEIGHTS.values(), ids=SOFT_WEIGHTS)

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, Exact, ReLU, RowMemory, Step, Streams, fit, side_by_side, topk
-from aopnp.kernels import add_patch_products
+from aopnp.arrays.kernels import add_patch_products
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.policies import bernoulli
+from aopnp.estimators.policies.water_filled import water_filled
+from aopnp.estimators.sizes import Ratio
 from aopnp.nn import Conv2d, Flatten, KaimingNormal, MaxPool2d, Unflatten
 from aopnp.nn.patch_products import PatchProducts
 from aopnp.nn.unfold import Geometry, unfold_images
-from aopnp.outer_products import dense
-from aopnp.policies import bernoulli
-from aopnp.policies.water_filled import water_filled
-from aopnp.sizes import Ratio
 from aopnp.verify import adjoint
 
 blocks = sys.modules[add_patch_products.cpu.__module__]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import estimate
-from aopnp.cost import INTENSITY
+from aopnp.estimators.cost import INTENSITY
 
 RECORD = Path(__file__).parents[1] / "experiments" / "BENCHMARKS.md"
 WITHIN = 1.5

@@ -23,7 +23,7 @@ from aopnp import (
 )
 from aopnp.optim import AGGREGATIONS, Adam, Critical, ErrorFeedback
 from aopnp.optim.error_feedback import largest
-from aopnp.saving import load, save
+from aopnp.training.saving import load, save
 from tests.devices import ON_DEVICES, need
 
 EVERY_AGGREGATION = pytest.mark.parametrize("aggregation", AGGREGATIONS)
@@ -303,7 +303,7 @@ def test_a_nan_stays_visible_in_its_replica_and_out_of_the_others():
 @pytest.mark.parametrize("synced", [False, True])
 def test_on_a_device_replicas_evict_as_on_the_host_and_nobody_waits(device, aggregation, synced):
     need(device)
-    from aopnp.cuda_sim.device import no_waiting
+    from aopnp.arrays.cuda_sim.device import no_waiting
 
     values, steps = problem(6, np.float32)
 

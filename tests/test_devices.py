@@ -34,10 +34,10 @@ from aopnp import (
     topk,
     weightedk,
 )
-from aopnp.backend import probe
-from aopnp.cuda_sim import thread_order
-from aopnp.kernels import KERNELS, select
-from aopnp.rules import backprop
+from aopnp.arrays.backend import probe
+from aopnp.arrays.cuda_sim import thread_order
+from aopnp.arrays.kernels import KERNELS, select
+from aopnp.training.rules import backprop
 from aopnp.verify import recorded, spellings
 from tests.devices import ON_DEVICES, need
 
@@ -177,7 +177,7 @@ def test_every_layer_and_loss_gives_arrays_of_the_kind_it_got(device, activation
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, Watched(ESTIMATORS[4]), side_by_side(ESTIMATORS)])
 def test_a_training_step_never_waits_for_the_device(estimator):
     need("cuda-sim")
-    from aopnp.cuda_sim.device import no_waiting
+    from aopnp.arrays.cuda_sim.device import no_waiting
 
     R = len(ESTIMATORS)
     network, streams = Dense(3, 2, estimator), Streams(0, range(R))
@@ -210,7 +210,7 @@ def test_mixing_devices_is_an_error_that_names_both(device):
 
 def test_the_simulated_device_is_as_strict_as_a_gpu():
     need("cuda-sim")
-    from aopnp.cuda_sim import device as xp
+    from aopnp.arrays.cuda_sim import device as xp
 
     x = xp.asarray(np.arange(6.0).reshape(2, 3))
     for refused in (lambda: np.asarray(x), lambda: xp.where(x > 1, np.ones((2, 3)), x), lambda: x[np.array([0])]):

@@ -37,11 +37,11 @@ from aopnp import (
     to_host,
     topk,
 )
+from aopnp.arrays.streams import Purpose
+from aopnp.estimators.outer_products import dense
 from aopnp.estimators.product import Product
-from aopnp.feedback import FeedbackInit, Uniform, kaiming_uniform, normal, zeros
-from aopnp.outer_products import dense
-from aopnp.rules import Backprop
-from aopnp.streams import Purpose
+from aopnp.nn.feedback import FeedbackInit, Uniform, kaiming_uniform, normal, zeros
+from aopnp.training.rules import Backprop
 from tests.devices import ON_DEVICES, need
 from tests.feedback import KINDS, direct, rule_for, train
 

@@ -21,7 +21,20 @@ from aopnp import (
     to_device,
     to_host,
 )
-from aopnp.directions import (
+from aopnp.arrays.streams import Purpose
+from aopnp.nn import (
+    AveragePool2d,
+    BatchNorm,
+    BinaryDense,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool2d,
+    Residual,
+)
+from aopnp.nn import Sign as SignActivation
+from aopnp.training.directions import (
     DIRECTIONS,
     Activity,
     Aligned,
@@ -42,21 +55,8 @@ from aopnp.directions import (
     estimate,
     measure,
 )
-from aopnp.directions.estimate import _fitting
-from aopnp.directions.strategy import along, gradients, inner, squared
-from aopnp.nn import (
-    AveragePool2d,
-    BatchNorm,
-    BinaryDense,
-    Conv2d,
-    Dropout,
-    Flatten,
-    GlobalAveragePool,
-    MaxPool2d,
-    Residual,
-)
-from aopnp.nn import Sign as SignActivation
-from aopnp.streams import Purpose
+from aopnp.training.directions.estimate import _fitting
+from aopnp.training.directions.strategy import along, gradients, inner, squared
 from tests.devices import ON_DEVICES, need
 from tests.test_every_layer import LAYERS
 
@@ -556,7 +556,7 @@ def test_what_is_drawn_together_runs_in_chunks(name, monkeypatch):
 def test_a_device_runs_as_many_as_fit_by_the_size_of_the_numbers(monkeypatch):
     trace, _ = ready(Chain(BinaryDense(4, 3, storage=Levels(1)), Dense(3, 2)), X, LABELS, num_dir=9)
     assert _fitting(trace) == 1
-    module = sys.modules["aopnp.directions.estimate"]  # whose name its function has
+    module = sys.modules["aopnp.training.directions.estimate"]  # whose name its function has
     monkeypatch.setattr(module, "array_module", lambda: None)  # as if on a device
     monkeypatch.setattr(module, "ROOM", 4 * 8 * (4 * 3 + 3 * 2 + 2) + 1)
     assert _fitting(trace) == 4  # a tangent of 12 soft weights takes 96 bytes, and not two

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from aopnp import Chain, Streams, nn, to_device, to_host
-from aopnp.layer import EVALUATION, Layer, Step
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn import Activation
-from aopnp.outer_products import dense
-from aopnp.softweights import Levels
+from aopnp.nn.layer import Layer
+from aopnp.nn.softweights import Levels
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need
 

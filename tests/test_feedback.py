@@ -30,11 +30,11 @@ from aopnp import (
     to_host,
     topk,
 )
-from aopnp.feedback import KolenPollack
+from aopnp.arrays.streams import Purpose
+from aopnp.estimators.outer_products import dense
 from aopnp.nn import Conv2d
-from aopnp.outer_products import dense
-from aopnp.rules import Backprop
-from aopnp.streams import Purpose
+from aopnp.nn.feedback import KolenPollack
+from aopnp.training.rules import Backprop
 from tests.devices import ON_DEVICES, need
 from tests.feedback import layered, train
 

@@ -7,12 +7,22 @@ import pytest
 
 from aopnp import DFA, FDFA, SGD, Chain, CrossEntropy, Dense, KolenPollack, RandomFeedback, Step, Streams, Tanh, fit
 from aopnp.data.batches import epoch_batches
-from aopnp.directions import DIRECTIONS, Activity, Aligned, Anchor, Gaussian, Orthogonal, Rademacher, RowSpace, Trace
-from aopnp.directions.strategy import along
 from aopnp.nn import BatchNorm, Dropout
 from aopnp.optim import Adam
-from aopnp.rules import ForwardGradient, backprop
-from aopnp.saving import load, save
+from aopnp.training.directions import (
+    DIRECTIONS,
+    Activity,
+    Aligned,
+    Anchor,
+    Gaussian,
+    Orthogonal,
+    Rademacher,
+    RowSpace,
+    Trace,
+)
+from aopnp.training.directions.strategy import along
+from aopnp.training.rules import ForwardGradient, backprop
+from aopnp.training.saving import load, save
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(24, 6)), RNG.integers(0, 3, 24)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aopnp import Chain, Step, array_module, to_device, to_host
-from aopnp.kernels import (
+from aopnp.arrays.kernels import (
     fold,
     gather_columns,
     log_column_squares,

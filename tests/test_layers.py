@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import AOP, DFA, Chain, Conv2d, Dense, Hook, Residual, RowMemory, Step, Streams, Tanh, topk
-from aopnp.layer import Layer
+from aopnp.estimators.outer_products import dense
 from aopnp.nn import ACTIVATIONS, LOSSES, BatchNorm, CrossEntropy, Flatten, MeanSquaredError, ReLU, Sign, Softmax
-from aopnp.outer_products import dense
+from aopnp.nn.layer import Layer
 from aopnp.verify import adjoint
 
 LAYERS = {

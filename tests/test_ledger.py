@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from aopnp import AOP, Exact, QueueMemory, ResidualMemory, RowMemory, bernoulli, ledger, topk
-from aopnp.ledger import SPENT, Tally, Terms
+from aopnp import AOP, Exact, QueueMemory, ResidualMemory, RowMemory, bernoulli, topk
+from aopnp.estimators import ledger
+from aopnp.estimators.ledger import SPENT, Tally, Terms
 
 TERMS = Terms(n=10, A=6, B=4, flops=48, itemsize=8)
 LIKE = np.zeros((2, 3))

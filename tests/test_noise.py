@@ -21,9 +21,9 @@ from aopnp import (
     topk,
     weightedk,
 )
-from aopnp.layer import Layer
-from aopnp.noise import EPOCH_SLOTS, LongNoise
-from aopnp.streams import Purpose
+from aopnp.arrays.streams import Purpose
+from aopnp.nn.layer import Layer
+from aopnp.training.noise import EPOCH_SLOTS, LongNoise
 from tests.devices import ON_DEVICES, need
 
 
@@ -61,7 +61,7 @@ def test_the_early_slots_of_many_are_drawn_for_their_step_alone():
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr("aopnp.noise.EPOCH_SLOTS", 6)
+    monkeypatch.setattr("aopnp.training.noise.EPOCH_SLOTS", 6)
 
 
 @pytest.mark.usefixtures("short")
@@ -104,8 +104,8 @@ def test_on_a_device_lie_the_same_numbers_and_nobody_waits_for_them(device):
     need(device)
     import importlib
 
-    from aopnp.backend import DEVICES
-    from aopnp.cuda_sim.device import no_waiting
+    from aopnp.arrays.backend import DEVICES
+    from aopnp.arrays.cuda_sim.device import no_waiting
 
     xp = importlib.import_module(DEVICES[device])
     for slots in (3, EPOCH_SLOTS + 3):

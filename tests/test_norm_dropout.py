@@ -103,7 +103,7 @@ def test_devices_give_the_same_without_waiting(make, step, device):
             return [*out, *(p.grad for p in layer.parameters()), *layer.saved().values()]
 
         if where == "cuda-sim":
-            from aopnp.cuda_sim.device import no_waiting
+            from aopnp.arrays.cuda_sim.device import no_waiting
 
             with no_waiting():
                 out = run()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import SGD, Cosine, OuterProducts, Parameter, Step, StepDecay, WarmUp, to_device, to_host
+from aopnp.estimators.outer_products import SideBySide, add_scaled, dense
 from aopnp.optim import Adam, Apart, Critical, ErrorFeedback, Moments, MultiStep
-from aopnp.outer_products import SideBySide, add_scaled, dense
 from tests.devices import ON_DEVICES, need
 
 OPTIMISERS = {
@@ -162,7 +162,7 @@ def test_parameters_and_what_is_remembered_of_them_are_moved_in_place(build):
 @EVERY_OPTIMISER
 def test_optimisers_on_a_device_move_as_on_the_host_and_never_wait(device, build):
     need(device)
-    from aopnp.cuda_sim.device import no_waiting
+    from aopnp.arrays.cuda_sim.device import no_waiting
 
     rng, lr = np.random.default_rng(4), np.array([0.3, 0.07])
     w, gradients = rng.normal(size=(2, 4, 2)).astype(np.float32), rng.normal(size=(4, 2, 4, 2)).astype(np.float32)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from aopnp import Dense, MeanSquaredError, Step, Streams
-from aopnp.directions import Orthogonal, Trace, estimate
-from aopnp.directions.flat import columns, joined
-from aopnp.directions.strategy import gradients
+from aopnp.training.directions import Orthogonal, Trace, estimate
+from aopnp.training.directions.flat import columns, joined
+from aopnp.training.directions.strategy import gradients
 
 N, DRAWS = 12, 20_000
 STREAMS = Streams(0, range(DRAWS))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import AOP, POLICIES, LargestKeys, RowMemory, k_best, topk
-from aopnp.kernels.log_norms import FLOOR
+from aopnp.arrays.kernels.log_norms import FLOOR
 from aopnp.verify import Batch, LibrarySubject, Setting, library, sampling
 
 DRAWS = 40_000

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from aopnp.products import LowRank, random_walks
+from aopnp.verify.comparison import LowRank, random_walks
 
 
 def test_full_rank_is_exact_and_lower_rank_truncates_each_factor():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aopnp import AOP, SGD, Dense, Exact, MeanSquaredError, NoMemory, Parameter, RowMemory, Step, backprop, randk, topk
-from aopnp.backend import to_device, to_host
+from aopnp.arrays.backend import to_device, to_host
 from experiments.problems import energy_data
 from tests.devices import need
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import Chain, Dense, ReLU, Step, Streams, Tanh
+from aopnp.estimators.outer_products import dense
 from aopnp.nn import BatchNorm, Dropout, Residual
-from aopnp.outer_products import dense
 from aopnp.verify import adjoint
 
 MAKE = {

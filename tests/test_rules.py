@@ -32,8 +32,8 @@ from aopnp import (
     selection_noise,
     to_device,
 )
-from aopnp.layer import EVALUATION
-from aopnp.outer_products import dense
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.step import EVALUATION
 from tests.devices import need
 from tests.feedback import NETWORKS, direct, layered, optimiser, rule_for, train
 
@@ -203,7 +203,7 @@ def test_it_measures_at_every_so_many_steps():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_step_on_a_device_waits_for_nothing(name):
     need("cuda-sim")
-    from aopnp.cuda_sim.device import no_waiting
+    from aopnp.arrays.cuda_sim.device import no_waiting
 
     network, loss, streams, moved_by = NETWORKS[name](name), CrossEntropy(), Streams(0, [0, 1]), optimiser()
     network.initialise(streams, np.float32, "cuda-sim")

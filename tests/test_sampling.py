@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import to_device, to_host
-from aopnp.cuda_sim import device as cuda_sim
-from aopnp.kernels.log_norms import FLOOR
-from aopnp.policies import (
+from aopnp.arrays.cuda_sim import device as cuda_sim
+from aopnp.arrays.kernels.log_norms import FLOOR
+from aopnp.estimators.policies import (
     POLICIES,
     ClippedBernoulli,
     ColumnRowSampling,
@@ -22,11 +22,11 @@ from aopnp.policies import (
     uniform,
     wta,
 )
-from aopnp.policies.chances import mixed, relative, shares, uniforms
-from aopnp.policies.clipped import clipped
-from aopnp.policies.draws import width
-from aopnp.policies.water_filled import water_filled
-from aopnp.policies.winner_take_all import winners
+from aopnp.estimators.policies.chances import mixed, relative, shares, uniforms
+from aopnp.estimators.policies.clipped import clipped
+from aopnp.estimators.policies.draws import width
+from aopnp.estimators.policies.water_filled import water_filled
+from aopnp.estimators.policies.winner_take_all import winners
 from aopnp.verify import integers_in_floats, sampling
 from aopnp.verify.sampling import gumbel_of, moments
 from tests.devices import ON_DEVICES, need

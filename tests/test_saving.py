@@ -30,12 +30,12 @@ from aopnp import (
     to_host,
     topk,
 )
-from aopnp.layer import Layer
-from aopnp.memories import RowState
+from aopnp.estimators.memories import RowState
 from aopnp.nn import BatchNorm
+from aopnp.nn.layer import Layer
 from aopnp.optim import Adam, Apart, Critical, ErrorFeedback, Moments
-from aopnp.packing import STATES, pack, unpack
-from aopnp.saving import load, save
+from aopnp.training.packing import STATES, pack, unpack
+from aopnp.training.saving import load, save
 from tests import feedback
 from tests.devices import ON_DEVICES, need
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import to_device, to_host
-from aopnp.cuda_sim import device as cuda_sim
-from aopnp.kernels import log_norms
-from aopnp.kernels.log_norms import FLOOR
-from aopnp.policies import bernoulli
-from aopnp.scores import SCORES, Norms, OnePixel, SecondNorms, WindowNorms
-from aopnp.scores.score import starts
+from aopnp.arrays.cuda_sim import device as cuda_sim
+from aopnp.arrays.kernels import log_norms
+from aopnp.arrays.kernels.log_norms import FLOOR
+from aopnp.estimators.policies import bernoulli
+from aopnp.estimators.scores import SCORES, Norms, OnePixel, SecondNorms, WindowNorms
+from aopnp.estimators.scores.score import starts
 from tests.devices import ON_DEVICES, need
 
 

@@ -26,11 +26,11 @@ from aopnp import (
     to_host,
     topk,
 )
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.policies import ColumnRowSampling, bernoulli, crs
+from aopnp.estimators.scores import Norms, WindowNorms
+from aopnp.estimators.sizes import EpochRatios, Ratio
 from aopnp.nn import Conv2d
-from aopnp.outer_products import dense
-from aopnp.policies import ColumnRowSampling, bernoulli, crs
-from aopnp.scores import Norms, WindowNorms
-from aopnp.sizes import EpochRatios, Ratio
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need
 

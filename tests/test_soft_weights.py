@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import SGD, Adam, BatchNorm, Chain, Dense, Parameter, Step, Streams, to_device, to_host
-from aopnp.kernels import move_levels, pack_levels, unpack_levels, unpack_signs
+from aopnp.arrays.kernels import move_levels, pack_levels, unpack_levels, unpack_signs
 from aopnp.nn import BinaryDense
+from aopnp.nn.softweights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight, sign
 from aopnp.optim import Apart, Bop, Critical, Displace, StepDecay
-from aopnp.packing import pack
-from aopnp.softweights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight, sign
-from aopnp.stored import Bytes, stored_bytes
+from aopnp.training.packing import pack
+from aopnp.training.stored import Bytes, stored_bytes
 from tests.devices import ON_DEVICES, need
 
 BITS = pytest.mark.parametrize("bits", range(1, 9))
@@ -380,7 +380,7 @@ def test_replicas_move_as_each_alone_bit_for_bit(storage, build, dtype):
 )
 def test_a_device_moves_the_same_bits_and_never_waits(device, storage, build):
     need(device)
-    from aopnp.cuda_sim.device import no_waiting
+    from aopnp.arrays.cuda_sim.device import no_waiting
 
     gradients, ends = np.random.default_rng(1).normal(size=(4, 2, 9, 3)).astype(np.float32), []
     for where in ("cpu", device):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp.policies import PAPER_POLICIES, POLICIES
+from aopnp.estimators.policies import PAPER_POLICIES, POLICIES
 from aopnp.verify import Batch, PaperMemory, Setting, estimator, library
 
 

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from aopnp import Streams, array_module, to_device, to_host
-from aopnp.backend import DEVICES
-from aopnp.kernels import philox
-from aopnp.kernels.philox import words
-from aopnp.streams import Purpose
+from aopnp.arrays.backend import DEVICES
+from aopnp.arrays.kernels import philox
+from aopnp.arrays.kernels.philox import words
+from aopnp.arrays.streams import Purpose
 from tests.devices import ON_DEVICES, need
 
 # The known answers that the authors publish with their generator: counter, key, output.
@@ -123,7 +123,7 @@ def test_devices_draw_the_same_numbers_without_waiting(device):
 
 def test_a_draw_on_a_device_waits_for_nothing_and_moves_its_keys_once():
     need("cuda-sim")
-    from aopnp.cuda_sim import device
+    from aopnp.arrays.cuda_sim import device
 
     class Counting:
         """The simulated device, counting what is moved to it."""

@@ -34,12 +34,12 @@ from aopnp import (
     weightedk,
 )
 from aopnp.data.batches import epoch_batches
-from aopnp.layer import Layer
-from aopnp.ledger import SPENT
+from aopnp.estimators.ledger import SPENT
+from aopnp.estimators.outer_products import dense
 from aopnp.nn import BatchNorm
+from aopnp.nn.layer import Layer
 from aopnp.optim import Adam
-from aopnp.outer_products import dense
-from aopnp.saving import load, save
+from aopnp.training.saving import load, save
 
 
 def problem(seed=0, n=70, N=6, P=4, dtype=np.float64):

@@ -8,8 +8,8 @@ from types import ModuleType
 
 import numpy as np
 
-from aopnp.backend import Array
-from aopnp.streams import Purpose, Streams
+from aopnp.arrays.backend import Array
+from aopnp.arrays.streams import Purpose, Streams
 
 
 def epoch_batches(streams: Streams, epoch: int, samples: int, batch_size: int, xp: ModuleType = np) -> Iterator[Array]:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from aopnp.backend import Array, array_module, to_device
-from aopnp.kernels import decode
+from aopnp.arrays.backend import Array, array_module, to_device
+from aopnp.arrays.kernels import decode
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from aopnp.backend import Array, array_module
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import gather
 from aopnp.estimators.estimator import Estimator
-from aopnp.kernels import gather
-from aopnp.layer import Step
-from aopnp.ledger import Overhead, Terms
-from aopnp.memories import Candidates, Memory, NoMemory
-from aopnp.outer_products import Gradient, Multiply, OuterProducts, as_they_are
-from aopnp.policies import Policy, Selection, complete, every_row
-from aopnp.scores import Norms, Score
-from aopnp.sizes import Kept, Size, check_size, kept_of
+from aopnp.estimators.ledger import Overhead, Terms
+from aopnp.estimators.memories import Candidates, Memory, NoMemory
+from aopnp.estimators.outer_products import Gradient, Multiply, OuterProducts, as_they_are
+from aopnp.estimators.policies import Policy, Selection, complete, every_row
+from aopnp.estimators.scores import Norms, Score
+from aopnp.estimators.sizes import Kept, Size, check_size, kept_of
+from aopnp.estimators.step import Step
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from aopnp.backend import Array, array_module, to_host
+from aopnp.arrays.backend import Array, array_module, to_host
+from aopnp.arrays.kernels import log_norms
+from aopnp.arrays.knobs import each
 from aopnp.estimators.aop import AOP
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
-from aopnp.kernels import log_norms
-from aopnp.knobs import each
-from aopnp.layer import Step
-from aopnp.ledger import Overhead, Terms
-from aopnp.outer_products import Gradient, Multiply, as_they_are, dense
-from aopnp.policies import bernoulli
-from aopnp.scores import Norms
+from aopnp.estimators.ledger import Overhead, Terms
+from aopnp.estimators.outer_products import Gradient, Multiply, as_they_are, dense
+from aopnp.estimators.policies import bernoulli
+from aopnp.estimators.scores import Norms
+from aopnp.estimators.step import Step
 
 
 @dataclass

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from aopnp.backend import Array
-from aopnp.layer import Step
-from aopnp.ledger import Overhead, Terms
-from aopnp.outer_products import Gradient, Multiply, as_they_are
-from aopnp.policies import Selection
+from aopnp.arrays.backend import Array
+from aopnp.estimators.ledger import Overhead, Terms
+from aopnp.estimators.outer_products import Gradient, Multiply, as_they_are
+from aopnp.estimators.policies import Selection
+from aopnp.estimators.step import Step
 
 
 class Estimator:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array, array_module
+from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
-from aopnp.layer import Step
-from aopnp.outer_products import Multiply, OuterProducts, as_they_are
+from aopnp.estimators.outer_products import Multiply, OuterProducts, as_they_are
+from aopnp.estimators.step import Step
 
 
 @dataclass(frozen=True)

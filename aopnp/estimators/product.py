@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from aopnp.backend import Array, array_module
+from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
-from aopnp.layer import Step
-from aopnp.ledger import Tally, Terms, add_up
-from aopnp.outer_products import Gradient, Multiply, as_they_are, kept
-from aopnp.policies import Selection
+from aopnp.estimators.ledger import Tally, Terms, add_up
+from aopnp.estimators.outer_products import Gradient, Multiply, as_they_are, kept
+from aopnp.estimators.policies import Selection
+from aopnp.estimators.step import Step
 
 
 class Product:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array, array_module
+from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
-from aopnp.layer import Step
-from aopnp.ledger import Overhead, Terms
-from aopnp.outer_products import Gradient, Multiply, SideBySide, as_they_are
-from aopnp.policies import Selection, every_row, side_by_side_selections
+from aopnp.estimators.ledger import Overhead, Terms
+from aopnp.estimators.outer_products import Gradient, Multiply, SideBySide, as_they_are
+from aopnp.estimators.policies import Selection, every_row, side_by_side_selections
+from aopnp.estimators.step import Step
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ past steps, so its running sum may be close where the single steps are not. Cost
 from dataclasses import dataclass, field
 from typing import Any
 
-from aopnp.backend import Array, array_module
+from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
-from aopnp.layer import Step
-from aopnp.ledger import Overhead, Terms
-from aopnp.outer_products import Gradient, Multiply, as_they_are, dense
-from aopnp.policies import Selection
+from aopnp.estimators.ledger import Overhead, Terms
+from aopnp.estimators.outer_products import Gradient, Multiply, as_they_are, dense
+from aopnp.estimators.policies import Selection
+from aopnp.estimators.step import Step
 
 
 @dataclass

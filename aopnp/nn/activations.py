@@ -1,8 +1,9 @@
 """Activations. All their Jacobians are symmetric, so one product J v serves the backward and the tangent pass."""
 
-from aopnp.backend import Array, array_module
-from aopnp.kernels import softmax
-from aopnp.layer import EVALUATION, Layer, Step
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import softmax
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn.layer import Layer
 
 
 class Activation(Layer):

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array, to_host
-from aopnp.layer import EVALUATION, Parameter, Step
+from aopnp.arrays.backend import Array, to_host
+from aopnp.arrays.streams import Purpose, Streams
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn.conv import Conv2d
 from aopnp.nn.dense import Dense
 from aopnp.nn.init import Initialiser, uniform_latent
-from aopnp.outer_products import dense
-from aopnp.softweights import FloatLatent, Levels, SoftWeight, Storage
-from aopnp.streams import Purpose, Streams
+from aopnp.nn.layer import Parameter
+from aopnp.nn.softweights import FloatLatent, Levels, SoftWeight, Storage
 
 
 class BinaryDense(Dense):

@@ -14,17 +14,17 @@ the algorithm is the paper's, and its memory as large as im2col.
 from dataclasses import replace
 from typing import Any, Literal
 
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.estimators import AOP, Estimator, Exact
-from aopnp.feedback import Feedback, Transpose
-from aopnp.layer import EVALUATION, Step
+from aopnp.estimators.outer_products import Gradient, OuterProducts
+from aopnp.estimators.scores import Norms
+from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn.dense import Dense
+from aopnp.nn.feedback import Feedback, Transpose
 from aopnp.nn.init import Initialiser, uniform_fan_in
 from aopnp.nn.patch_norms import PatchNorms
 from aopnp.nn.patch_products import PatchProducts
 from aopnp.nn.unfold import Geometry, fold_rows, pair, unfold_images
-from aopnp.outer_products import Gradient, OuterProducts
-from aopnp.scores import Norms
 
 
 class Conv2d(Dense):

@@ -7,10 +7,10 @@ tangent   dY = U W + X W' + b'
 
 from typing import Any
 
-from aopnp.backend import Array
-from aopnp.layer import EVALUATION, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.outer_products import Gradient
+from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn.weighted import Weighted
-from aopnp.outer_products import Gradient
 
 
 class Dense(Weighted):

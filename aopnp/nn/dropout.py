@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array, array_module
-from aopnp.layer import EVALUATION, Step
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.streams import Purpose, Streams
+from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn.activations import Activation
-from aopnp.streams import Purpose, Streams
 
 
 class Dropout(Activation):

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from aopnp.backend import Array, array_module
+from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators import Exact
 from aopnp.estimators.product import Product
-from aopnp.layer import Parameter, Step
+from aopnp.estimators.step import Step
 from aopnp.nn.kept_inputs import ALL_INPUTS, AllInputs, KeptInputs
+from aopnp.nn.layer import Parameter
 
 
 class ForwardProduct(Product):

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 
 Initialiser: TypeAlias = Callable[[np.random.Generator, int, int, int], Array]
 """`init(generator, N, P, fan_out)` returns weights and bias, float64 [N + 1, P], the bias last."""

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from aopnp.backend import Array, array_module
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.streams import Purpose, Streams
 from aopnp.estimators import Estimator, Exact
+from aopnp.estimators.outer_products import add_scaled
 from aopnp.estimators.product import Product
-from aopnp.feedback import Feedback
-from aopnp.layer import Parameter, Step
-from aopnp.outer_products import add_scaled
-from aopnp.streams import Purpose, Streams
+from aopnp.estimators.step import Step
+from aopnp.nn.feedback import Feedback
+from aopnp.nn.layer import Parameter
 
 
 class InputProduct(Product):

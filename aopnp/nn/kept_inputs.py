@@ -8,10 +8,10 @@ input is a channel, and stands for as many rows of W as the kernel has taps.
 
 from dataclasses import dataclass
 
-from aopnp.backend import Array, array_module
-from aopnp.kernels import gather_columns, scatter_columns
-from aopnp.outer_products import Gradient, dense
-from aopnp.policies import Selection
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import gather_columns, scatter_columns
+from aopnp.estimators.outer_products import Gradient, dense
+from aopnp.estimators.policies import Selection
 
 
 class AllInputs:

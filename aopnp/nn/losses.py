@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from aopnp.backend import Array, array_module
-from aopnp.kernels import cross_entropy
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import cross_entropy
 
 
 class Loss:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array, array_module, to_device
-from aopnp.layer import EVALUATION, Layer, Parameter, Step
-from aopnp.streams import Streams
+from aopnp.arrays.backend import Array, array_module, to_device
+from aopnp.arrays.streams import Streams
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn.layer import Layer, Parameter
 
 
 class BatchNorm(Layer):

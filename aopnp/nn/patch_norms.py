@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from aopnp.backend import Array, array_module
-from aopnp.kernels.log_norms import FLOOR
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels.log_norms import FLOOR
 from aopnp.nn.unfold import Geometry, row_squares
 
 

@@ -7,11 +7,11 @@ A pair stands for the outer products of all I J patches of its image, which are 
 
 from dataclasses import dataclass
 
-from aopnp.backend import Array, array_module
-from aopnp.kernels import add_patch_products
-from aopnp.knobs import each, per_replica
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import add_patch_products
+from aopnp.arrays.knobs import each, per_replica
+from aopnp.estimators.outer_products import OuterProducts
 from aopnp.nn.unfold import Geometry, numbers
-from aopnp.outer_products import OuterProducts
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from aopnp.backend import Array, array_module
-from aopnp.kernels import max_pool, scatter_pixels
-from aopnp.layer import EVALUATION, Layer, Step
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import max_pool, scatter_pixels
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn.layer import Layer
 from aopnp.nn.unfold import image_size, numbers, pair, positions
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
+from aopnp.estimators.ledger import add_up
 from aopnp.estimators.product import Product
-from aopnp.ledger import add_up
 from aopnp.nn.forward_product import ForwardProduct
 from aopnp.nn.input_product import InputProduct
 

@@ -5,8 +5,9 @@ backward  dx = shortcut.backward(g) + layers.backward(g)      tangent  shortcut.
 
 from typing import Any
 
-from aopnp.backend import Array
-from aopnp.layer import EVALUATION, Chain, Layer, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn.layer import Chain, Layer
 
 
 class Residual(Chain):

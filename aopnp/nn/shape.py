@@ -2,8 +2,9 @@
 
 import math
 
-from aopnp.backend import Array
-from aopnp.layer import EVALUATION, Layer, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn.layer import Layer
 
 
 class Flatten(Layer):

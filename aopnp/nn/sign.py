@@ -6,10 +6,10 @@ The derivative of a staircase is zero; the estimator takes that of clip(z, -1, 1
 forward gradients through it are unbiased estimates of what its backward pass computes.
 """
 
-from aopnp.backend import Array
-from aopnp.layer import EVALUATION, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn.activations import Activation
-from aopnp.softweights import sign
+from aopnp.nn.softweights import sign
 
 
 class Sign(Activation):

@@ -12,9 +12,10 @@ from types import ModuleType
 
 import numpy as np
 
-from aopnp.backend import Array, array_module
-from aopnp.kernels import fold, unfold
-from aopnp.layer import EVALUATION, Layer, Step
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import fold, unfold
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn.layer import Layer
 
 
 def pair(size: int | tuple[int, int], name: str) -> tuple[int, int]:

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array, array_module, to_device
+from aopnp.arrays.backend import Array, array_module, to_device
+from aopnp.arrays.streams import Purpose, Streams
 from aopnp.estimators import Estimator, Exact
+from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.product import Product
-from aopnp.feedback import Feedback, Transpose
-from aopnp.layer import Layer, Parameter, Step
+from aopnp.estimators.step import Step
+from aopnp.nn.feedback import Feedback, Transpose
 from aopnp.nn.forward_product import ForwardProduct
 from aopnp.nn.init import Initialiser, uniform_fan_in
 from aopnp.nn.input_product import InputProduct
 from aopnp.nn.kept_inputs import ALL_INPUTS, AllInputs, KeptInputs
+from aopnp.nn.layer import Layer, Parameter
 from aopnp.nn.products import Products
-from aopnp.outer_products import Gradient
-from aopnp.streams import Purpose, Streams
 
 
 class Weighted(Layer):

@@ -10,12 +10,12 @@ state, so that a resumed run corrects as an uninterrupted one.
 import math
 from dataclasses import dataclass
 
-from aopnp.backend import Array, array_module
-from aopnp.knobs import per_replica
-from aopnp.layer import Parameter
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.knobs import per_replica
+from aopnp.estimators.outer_products import Gradient, dense
+from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
 from aopnp.optim.schedules import Schedule, constant
-from aopnp.outer_products import Gradient, dense
 
 
 @dataclass

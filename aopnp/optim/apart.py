@@ -6,10 +6,11 @@ Direct Kolen-Pollack trains its feedback matrices so (Webster, Choi and Ahn): bo
 from collections.abc import Sequence
 from typing import Any
 
-from aopnp.backend import Array
-from aopnp.layer import Parameter, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.outer_products import Gradient
+from aopnp.estimators.step import Step
+from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
-from aopnp.outer_products import Gradient
 
 
 class Apart(Optimiser):

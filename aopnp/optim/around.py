@@ -8,10 +8,11 @@ Step sizes, schedule and weight decay are the inner optimiser's, and it remember
 from collections.abc import Sequence
 from typing import Any
 
-from aopnp.backend import Array
-from aopnp.layer import Parameter, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.outer_products import Gradient, dense
+from aopnp.estimators.step import Step
+from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
-from aopnp.outer_products import Gradient, dense
 
 
 class Around(Optimiser):

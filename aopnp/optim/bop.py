@@ -9,12 +9,13 @@ which a flip is a displacement by -2 w, it needs one bit: Levels(1), "memoryless
 from collections.abc import Sequence
 from typing import Any
 
-from aopnp.backend import Array, array_module
-from aopnp.layer import Parameter, Step
+from aopnp.arrays.backend import Array, array_module
+from aopnp.estimators.outer_products import Gradient, dense
+from aopnp.estimators.step import Step
+from aopnp.nn.layer import Parameter
+from aopnp.nn.softweights import SoftWeight
 from aopnp.optim.optimiser import Optimiser
 from aopnp.optim.schedules import Schedule, constant
-from aopnp.outer_products import Gradient, dense
-from aopnp.softweights import SoftWeight
 
 
 class Bop(Optimiser):

@@ -26,10 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array, array_module
-from aopnp.knobs import per_replica
-from aopnp.layer import Parameter, Step
-from aopnp.memories.memory import check_decay
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.knobs import per_replica
+from aopnp.estimators.memories.memory import check_decay
+from aopnp.estimators.step import Step
+from aopnp.nn.layer import Parameter
 from aopnp.optim.around import Around
 from aopnp.optim.optimiser import Optimiser
 

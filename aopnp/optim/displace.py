@@ -9,12 +9,13 @@ weights' dtype and lives for one update. All other parameters are moved by `inne
 from collections.abc import Sequence
 from typing import Any
 
-from aopnp.backend import Array
-from aopnp.layer import Parameter, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.outer_products import Gradient
+from aopnp.estimators.step import Step
+from aopnp.nn.layer import Parameter
+from aopnp.nn.softweights import SoftWeight
 from aopnp.optim.bop import Bop
 from aopnp.optim.optimiser import Optimiser
-from aopnp.outer_products import Gradient
-from aopnp.softweights import SoftWeight
 
 
 class Displace(Optimiser):

@@ -10,9 +10,10 @@ arXiv 1901.09847, algorithm 2) with the top k of each tensor, and its guarantee 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aopnp.backend import Array, array_module
-from aopnp.knobs import each, per_replica
-from aopnp.layer import Parameter, Step
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.knobs import each, per_replica
+from aopnp.estimators.step import Step
+from aopnp.nn.layer import Parameter
 from aopnp.optim.around import Around
 from aopnp.optim.optimiser import Optimiser
 

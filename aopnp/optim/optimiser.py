@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.backend import Array
-from aopnp.knobs import per_replica
-from aopnp.layer import Parameter, Step
+from aopnp.arrays.backend import Array
+from aopnp.arrays.knobs import per_replica
+from aopnp.estimators.outer_products import Gradient
+from aopnp.estimators.step import Step
+from aopnp.nn.layer import Parameter
 from aopnp.optim.schedules import Schedule
-from aopnp.outer_products import Gradient
 
 
 class Optimiser:

@@ -7,11 +7,11 @@ by lr_t wd of itself and v sees the gradient alone. It shrinks every parameter, 
 gradient in factored form goes straight into the weights and is never multiplied out.
 """
 
-from aopnp.backend import Array, array_module
-from aopnp.layer import Parameter
+from aopnp.arrays.backend import Array, array_module
+from aopnp.estimators.outer_products import Gradient, add_scaled, dense
+from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
 from aopnp.optim.schedules import Schedule, constant
-from aopnp.outer_products import Gradient, add_scaled, dense
 
 
 class SGD(Optimiser):

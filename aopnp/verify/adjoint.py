@@ -8,10 +8,11 @@ The first is an identity, to rounding; with the second it makes `backward` the g
 
 import numpy as np
 
-from aopnp.backend import Array
-from aopnp.layer import EVALUATION, Layer, Step
+from aopnp.arrays.backend import Array
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn import Loss
-from aopnp.outer_products import dense
+from aopnp.nn.layer import Layer
 
 
 def adjoint(layer: Layer, x: Array, g: Array, u: Array, step: Step, tolerance: float = 1e-12) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.verify.subject import Batch, Maker, Outcome, Setting
 
 

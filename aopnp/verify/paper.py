@@ -3,13 +3,13 @@
     A = A_mem + sqrt(lr) X,  B = B_mem + sqrt(lr) G,  dW = sum over S of a_m b_m^T
     A_mem, B_mem = sqrt(decay) (A, B) with the rows of S set to zero                (arXiv 2110.09164)
 
-The library keeps the step size outside (`aopnp.memories.memory.carry_over`); both must apply the same dW. One
-network, plain loops over rows, nothing shared with the library.
+The library keeps the step size outside (`aopnp.estimators.memories.memory.carry_over`); both must apply the same dW.
+One network, plain loops over rows, nothing shared with the library.
 """
 
 import numpy as np
 
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 
 
 class PaperMemory:

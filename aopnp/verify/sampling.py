@@ -17,9 +17,9 @@ from itertools import permutations, product
 
 import numpy as np
 
-from aopnp.backend import Array
-from aopnp.kernels import log_norms
-from aopnp.policies import Policy
+from aopnp.arrays.backend import Array
+from aopnp.arrays.kernels import log_norms
+from aopnp.estimators.policies import Policy
 
 
 def pair_probabilities(scores: Array, k: int) -> Array:

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from aopnp.backend import Array, to_device, to_host
-from aopnp.kernels import Kernel
-from aopnp.kernels.kernel import Argument
+from aopnp.arrays.backend import Array, to_device, to_host
+from aopnp.arrays.kernels import Kernel
+from aopnp.arrays.kernels.kernel import Argument
 from aopnp.verify.strategies import dtypes, integers_in_floats
 
 SPECIAL = [0.0, 1.0, -1.5, 3e-39, 1e19, -1e30, 3e38, np.inf, -np.inf, np.nan]

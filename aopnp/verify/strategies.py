@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from aopnp.backend import Array
-from aopnp.policies import PAPER_POLICIES
+from aopnp.arrays.backend import Array
+from aopnp.estimators.policies import PAPER_POLICIES
 from aopnp.verify.subject import Batch, Setting
 
 EXACT_DECAYS = (0.0, 0.25, 1.0)

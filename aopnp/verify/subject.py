@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.estimators import AOP, Estimator
-from aopnp.layer import Step
-from aopnp.memories import MEMORIES, QueueState, ResidualState, RowState
-from aopnp.outer_products import dense
-from aopnp.policies import POLICIES, Policy, Selection, every_row
+from aopnp.estimators.memories import MEMORIES, QueueState, ResidualState, RowState
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.policies import POLICIES, Policy, Selection, every_row
+from aopnp.estimators.step import Step
 
 
 class Setting(NamedTuple):

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from aopnp.backend import probe
+from aopnp.arrays.backend import probe
 from experiments.bench.cpu import HEADING, ROWS, WITHOUT_PAPER
 from experiments.bench.gpu import gpu_figures
 from experiments.bench.growth import write_growth

@@ -7,10 +7,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from aopnp import AOP, Estimator, Exact, RowMemory, Step, Streams, topk
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
+from aopnp.estimators.outer_products import dense
+from aopnp.estimators.policies import bernoulli
 from aopnp.nn import Conv2d
-from aopnp.outer_products import dense
-from aopnp.policies import bernoulli
 from experiments.bench.eager import conv_weight_gradient, import_torch
 from experiments.bench.row import Row, against
 from experiments.bench.steps import SHARE

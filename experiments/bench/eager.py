@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from experiments.bench.steps import Work
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aopnp import DFA, Chain, CrossEntropy, Dense, Hook, Layer, Rule, Step, Streams, Tanh, Unlocked, backprop
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from experiments.bench.row import Row, against, in_words
 from experiments.bench.steps import Work
 from experiments.bench.timing import interleaved

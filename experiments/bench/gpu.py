@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from aopnp import AOP, RowMemory, Step, k_best, topk
-from aopnp.backend import Array, array_module, to_device
-from aopnp.kernels import accumulate
-from aopnp.outer_products import dense
+from aopnp.arrays.backend import Array, array_module, to_device
+from aopnp.arrays.kernels import accumulate
+from aopnp.estimators.outer_products import dense
 from experiments.paper import configurations
 from experiments.training import load, train_stack
 

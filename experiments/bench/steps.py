@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aopnp import AOP, Estimator, Exact, OuterProducts, RowMemory, Step, topk
-from aopnp.backend import Array
-from aopnp.outer_products import add_scaled
+from aopnp.arrays.backend import Array
+from aopnp.estimators.outer_products import add_scaled
 from experiments.bench.row import Row, against
 from experiments.bench.timing import interleaved
 

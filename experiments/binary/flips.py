@@ -3,9 +3,9 @@
 from typing import Any
 
 from aopnp import Layer, Rule, Step, Streams
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.nn import Loss
-from aopnp.softweights import SoftWeight
+from aopnp.nn.softweights import SoftWeight
 
 
 class CountFlips(Rule):

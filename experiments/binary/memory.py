@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 
 from aopnp import Streams
-from aopnp.layer import Step
-from aopnp.stored import Bytes, stored_bytes
+from aopnp.estimators.step import Step
+from aopnp.training.stored import Bytes, stored_bytes
 from experiments.binary.config import BinaryConfig
 from experiments.binary.problems import BINARY
 

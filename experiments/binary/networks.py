@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from aopnp import BatchNorm, Chain, Flatten, Layer, MaxPool2d, Unflatten
 from aopnp.nn import BinaryConv2d, BinaryDense, Initialiser, Sign, uniform_latent
-from aopnp.softweights import FloatLatent, Storage
+from aopnp.nn.softweights import FloatLatent, Storage
 
 POOL = 0
 BCNN = (1, 1, POOL, 2, 2, POOL)

@@ -11,9 +11,9 @@ frozen                   one bit that stays as it was initialised: batch norm al
 from collections.abc import Callable, Sequence
 
 from aopnp import SGD, Adam, Parameter, Step
+from aopnp.nn.softweights import SOFT_WEIGHTS, SoftWeight, Storage
+from aopnp.nn.softweights.levels import Levels
 from aopnp.optim import Bop, Displace, Optimiser
-from aopnp.softweights import SOFT_WEIGHTS, SoftWeight, Storage
-from aopnp.softweights.levels import Levels
 
 STORAGES: dict[str, Storage] = {
     **SOFT_WEIGHTS,

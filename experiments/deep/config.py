@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aopnp import AOP, MEMORIES, POLICIES, Estimator, Rule, Watched, backprop
+from aopnp.estimators.sizes import Ratio
 from aopnp.optim import Optimiser
-from aopnp.sizes import Ratio
 from experiments.config import UsageError
 from experiments.configuration import off_defaults
 from experiments.deep.networks import Products

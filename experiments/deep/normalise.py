@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from aopnp import Layer, Streams
-from aopnp.backend import Array, to_device
-from aopnp.layer import EVALUATION, Step
+from aopnp.arrays.backend import Array, to_device
+from aopnp.estimators.step import EVALUATION, Step
 
 
 class Normalise(Layer):

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from aopnp import SGD, CrossEntropy
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.data import Coded, ImageData, load_cifar10, load_mnist
 from aopnp.optim import Adam, Cosine, MultiStep, Optimiser
 from experiments.deep.networks import cnn, mlp, wide_resnet

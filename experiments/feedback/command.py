@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aopnp import POLICIES
-from aopnp.feedback import DIRECT
+from aopnp.nn.feedback import DIRECT
 from experiments.feedback.config import APPROXIMATE, SETUPS, SIZES, FeedbackConfig, combined, default, usual
 from experiments.feedback.rules import INITS, RULES
 from experiments.feedback.table import comparison

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from aopnp import AOP, MEMORIES, POLICIES, Estimator, Exact, Rule
-from aopnp.feedback import DIRECT
+from aopnp.estimators.sizes import Ratio
+from aopnp.nn.feedback import DIRECT
 from aopnp.optim import Optimiser
-from aopnp.sizes import Ratio
 from experiments.config import UsageError
 from experiments.feedback import optimisers
 from experiments.feedback.networks import Parts

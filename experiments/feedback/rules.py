@@ -9,7 +9,7 @@ shallow               the hidden layers stay as they were initialised
 from functools import partial
 
 from aopnp import Backprop, Chain, Estimator, Exact, Hook, MeasureAlignment, Rule, learn_jacobians
-from aopnp.feedback import (
+from aopnp.nn.feedback import (
     DIRECT,
     DKP,
     Feedback,

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from aopnp import SGD, CrossEntropy, Dense, Layer, Step, Streams
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.data.batches import epoch_batches
-from aopnp.directions import DIRECTIONS, Trace, estimate, measure
-from aopnp.outer_products import dense
+from aopnp.estimators.outer_products import dense
+from aopnp.training.directions import DIRECTIONS, Trace, estimate, measure
 from experiments.forward.networks import mlp
 from experiments.problem import Data
 

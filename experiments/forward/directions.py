@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aopnp.directions import DIRECTIONS
+from aopnp.training.directions import DIRECTIONS
 from experiments.config import UsageError
 from experiments.forward.diagnose import POINTS, diagnose
 from experiments.forward.networks import mlp

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from aopnp import ForwardGradient, Streams
-from aopnp.directions import Trace
-from aopnp.layer import Step
-from aopnp.packing import pack
+from aopnp.estimators.step import Step
+from aopnp.training.directions import Trace
+from aopnp.training.packing import pack
 from experiments.forward.config import ForwardConfig
 from experiments.forward.problems import FORWARD
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from aopnp import CrossEntropy
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.data import Coded, load_mnist
 from experiments.deep.problems import UNIT, cifar_data
 from experiments.forward.networks import mlp, small_vgg, vgg16

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from aopnp import Layer, Rule, Streams, backprop
-from aopnp.directions import DIRECTIONS
-from aopnp.rules import ForwardGradient
+from aopnp.training.directions import DIRECTIONS
+from aopnp.training.rules import ForwardGradient
 
 BACKPROP = "backprop"
 STRATEGIES = (BACKPROP, *DIRECTIONS)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from aopnp import SGD, CrossEntropy, Rule, Streams, backprop, fit
-from aopnp.backend import Array
+from aopnp.arrays.backend import Array
 from aopnp.data import Coded
-from aopnp.directions import Rademacher, measure
-from aopnp.rules import ForwardGradient
+from aopnp.training.directions import Rademacher, measure
+from aopnp.training.rules import ForwardGradient
 from experiments.forward.networks import mlp
 from experiments.problem import Data
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from aopnp.directions import DIRECTIONS
+from aopnp.training.directions import DIRECTIONS
 from experiments.forward.config import SETUPS, ForwardConfig, default
 from experiments.forward.rules import BACKPROP
 

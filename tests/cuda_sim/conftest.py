@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from aopnp.cuda_sim import works
+from aopnp.arrays.cuda_sim import works
 
 
 @pytest.fixture(autouse=True, scope="session")

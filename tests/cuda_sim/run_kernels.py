@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from aopnp.backend import Array
-from aopnp.cuda_sim import RawKernel, SimulationError, thread_order
-from aopnp.kernels import KERNELS, Kernel
+from aopnp.arrays.backend import Array
+from aopnp.arrays.cuda_sim import RawKernel, SimulationError, thread_order
+from aopnp.arrays.kernels import KERNELS, Kernel
 
 CUDA = {name: kernel for name, kernel in KERNELS.items() if kernel.cuda}
 

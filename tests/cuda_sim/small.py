@@ -1,6 +1,6 @@
 """Small kernels for the tests."""
 
-from aopnp.cuda_sim import RawKernel, thread_order
+from aopnp.arrays.cuda_sim import RawKernel, thread_order
 
 ORDERS = [("forward", 0), ("reverse", 0), *(("random", seed) for seed in range(4))]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aopnp.cuda_sim import SimulationError
+from aopnp.arrays.cuda_sim import SimulationError
 from tests.cuda_sim.small import kernel
 
 TYPES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aopnp.cuda_sim import SimulationError, compiler
+from aopnp.arrays.cuda_sim import SimulationError, compiler
 from tests.cuda_sim.small import kernel
 
 
@@ -72,7 +72,7 @@ def test_a_changed_text_header_flag_or_compiler_is_compiled_anew(cache, monkeypa
 
 def test_where_the_cache_cannot_be_written_a_folder_of_the_process_serves(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    show = "from tests.cuda_sim.test_compiler import build; from aopnp.cuda_sim import compiler; "
+    show = "from tests.cuda_sim.test_compiler import build; from aopnp.arrays.cuda_sim import compiler; "
     command = [sys.executable, "-c", show + "print(build(5), compiler._folder())"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -91,7 +91,7 @@ def test_processes_may_build_the_same_kernel_at_once(cache):
 
 def test_importing_takes_numpy_alone_and_builds_nothing(cache):
     show = (
-        "import sys; before = {*sys.modules}; import aopnp.cuda_sim; import aopnp.cuda_sim.device; "
+        "import sys; before = {*sys.modules}; import aopnp.arrays.cuda_sim; import aopnp.arrays.cuda_sim.device; "
         "new = {name for name in {*sys.modules} - before if getattr(sys.modules[name], '__spec__', None)}; "
         "print(*{name.split('.')[0] for name in new} - {*sys.stdlib_module_names})"
     )

@@ -6,7 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from aopnp.cuda_sim import RawKernel, SimulationError, compiler, sanitizer_environment, works
+from aopnp.arrays.cuda_sim import RawKernel, SimulationError, compiler, sanitizer_environment, works
 from tests.cuda_sim.small import in_every_order, kernel
 
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from aopnp.cuda_sim import RawKernel, compiler
+from aopnp.arrays.cuda_sim import RawKernel, compiler
 from tests.cuda_sim.small import in_every_order, kernel
 
 N = 100  # threads: three full warps and a part of one

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from aopnp.cuda_sim import thread_order
+from aopnp.arrays.cuda_sim import thread_order
 from tests.cuda_sim.small import kernel
 
 N = 100  # threads

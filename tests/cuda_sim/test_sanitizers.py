@@ -20,7 +20,7 @@ import sys
 import numpy as np
 import pytest
 
-from aopnp.cuda_sim import RawKernel, SimulationError, sanitizer_environment, thread_order
+from aopnp.arrays.cuda_sim import RawKernel, SimulationError, sanitizer_environment, thread_order
 from tests.cuda_sim.run_kernels import CLEAN, CUDA, FAULTY, WITHOUT_BARRIER, arguments, edited, launch
 from tests.cuda_sim.small import ORDERS
 

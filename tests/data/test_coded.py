@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aopnp import SGD, CrossEntropy, Dense, Streams, fit
-from aopnp.backend import to_device, to_host
+from aopnp.arrays.backend import to_device, to_host
 from aopnp.data import Coded
 from tests.devices import ON_DEVICES, need
 

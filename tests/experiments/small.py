@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aopnp.ledger import SPENT
+from aopnp.estimators.ledger import SPENT
 from experiments.config import Config, configuration, seven
 from experiments.results import result_path
 from experiments.runner import Running, train_all

@@ -14,7 +14,7 @@ import pytest
 
 import experiments
 from aopnp import AOP, Exact, RowMemory, Step, topk
-from aopnp.policies import bernoulli
+from aopnp.estimators.policies import bernoulli
 from experiments.bench import conv, cpu, eager, gpu, grids, growth, memory, mlp, steps, timing
 from experiments.bench.row import Row, against
 from experiments.paper import configurations

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from aopnp import Streams
-from aopnp.layer import Step
+from aopnp.estimators.step import Step
 from aopnp.nn import CrossEntropy
-from aopnp.softweights import SoftWeight
+from aopnp.nn.softweights import SoftWeight
 from experiments.binary.config import BinaryConfig, default
 from experiments.binary.flips import CountFlips
 from experiments.binary.networks import Parts, mlp

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from aopnp import SGD, Adam, Dense, Layer, Streams, backprop
-from aopnp.layer import Step
+from aopnp.estimators.step import Step
 from aopnp.nn import BatchNorm, BinaryDense, Sign
+from aopnp.nn.softweights import FloatLatent, SoftWeight
+from aopnp.nn.softweights.levels import Levels
 from aopnp.optim import Bop, Displace
-from aopnp.rules import ForwardGradient
-from aopnp.softweights import FloatLatent, SoftWeight
-from aopnp.softweights.levels import Levels
+from aopnp.training.rules import ForwardGradient
 from experiments.binary.config import SETUPS, BinaryConfig, default
 from experiments.binary.flips import CountFlips
 from experiments.binary.memory import kept

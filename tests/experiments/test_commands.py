@@ -11,7 +11,7 @@ import pytest
 import scipy
 
 from aopnp import has_gpu
-from aopnp.ledger import SPENT
+from aopnp.estimators.ledger import SPENT
 from experiments.__main__ import COMMANDS, main
 from experiments.config import Config, configuration
 from experiments.paper import configurations

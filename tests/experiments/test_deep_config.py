@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from aopnp import AOP, POLICIES, Exact, NoMemory, RowMemory, Watched
+from aopnp.estimators.sizes import Ratio
 from aopnp.optim import SGD, Adam
-from aopnp.sizes import Ratio
 from experiments.config import UsageError
 from experiments.deep.config import DEFAULTS, Deep, estimated, every_policy, exact, in_order, usual
 from experiments.deep.problems import DEEP, OPTIMISERS

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from aopnp import AOP, Dense, Exact, Layer, Step, Streams, topk
+from aopnp.estimators.sizes import Ratio
 from aopnp.nn import Conv2d
-from aopnp.sizes import Ratio
 from aopnp.verify.adjoint import adjoint, tangent_is_derivative
 from experiments.deep.networks import Products, cnn, mlp, wide_resnet
 from experiments.deep.normalise import Normalise

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aopnp import AOP, SGD, CrossEntropy, RowMemory, Step, Streams, backprop, selection_noise, topk
-from aopnp.backend import to_device, to_host
+from aopnp.arrays.backend import to_device, to_host
 from aopnp.data.batches import epoch_batches
 from aopnp.verify import recorded
 from experiments.config import Config, configuration

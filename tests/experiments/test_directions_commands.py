@@ -11,8 +11,8 @@ import pytest
 
 from aopnp import Dense, Streams, backprop
 from aopnp.data.batches import epoch_batches
-from aopnp.directions import DIRECTIONS, Measured, Rademacher
-from aopnp.rules import ForwardGradient
+from aopnp.training.directions import DIRECTIONS, Measured, Rademacher
+from aopnp.training.rules import ForwardGradient
 from experiments.config import UsageError
 from experiments.forward import diagnose, directions, scaling
 from experiments.forward.networks import mlp

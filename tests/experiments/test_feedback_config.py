@@ -29,8 +29,8 @@ from aopnp import (
     learn_jacobians,
     topk,
 )
-from aopnp.feedback import Uniform, kaiming_uniform, normal, zeros
-from aopnp.sizes import Ratio
+from aopnp.estimators.sizes import Ratio
+from aopnp.nn.feedback import Uniform, kaiming_uniform, normal, zeros
 from experiments.config import UsageError
 from experiments.feedback.config import (
     APPROXIMATE,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aopnp.directions import DIRECTIONS
+from aopnp.training.directions import DIRECTIONS
 from experiments.forward.config import default
 from experiments.forward.kept import kept_bytes
 from experiments.forward.sets import ROWS, usual

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from aopnp import SGD, Adam, backprop
-from aopnp.directions import DIRECTIONS
 from aopnp.optim import Critical, ErrorFeedback
-from aopnp.rules import ForwardGradient
+from aopnp.training.directions import DIRECTIONS
+from aopnp.training.rules import ForwardGradient
 from experiments.config import UsageError
 from experiments.forward.config import SETUPS, ForwardConfig, default
 from experiments.forward.rules import NUMBERS

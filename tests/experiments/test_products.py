@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp.policies import POLICIES
+from aopnp.estimators.policies import POLICIES
 from experiments import products
 from experiments.config import UsageError
 from experiments.product_errors import METHODS, errors, summary

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import aopnp
-from aopnp.ledger import SPENT
+from aopnp.estimators.ledger import SPENT
 from experiments import runner
 from experiments.config import Config, UsageError
 from experiments.results import result_path, run_path

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aopnp.kernels import KERNELS
+from aopnp.arrays.kernels import KERNELS
 from tests.kernels import nvrtc
 
 pytestmark = pytest.mark.skipif(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp.kernels import KERNELS, accumulate, gather, log_norms, select
-from aopnp.kernels.log_norms import FLOOR
+from aopnp.arrays.kernels import KERNELS, accumulate, gather, log_norms, select
+from aopnp.arrays.kernels.log_norms import FLOOR
 from aopnp.verify import spellings
 
 LOOPS = {name: kernel for name, kernel in KERNELS.items() if kernel.jit}  # what BLAS does with 0 * inf is its affair

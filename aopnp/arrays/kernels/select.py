@@ -1,0 +1,110 @@
+"""Select: the K rows of the largest keys of every replica, largest first, ties to the lower row.
+
+    key_s = alpha log_norms[s] + beta noise[s]
+    rows[r, :count[r]] = the count[r] best, where row i is better than j if key_i > key_j, or key_i = key_j and i < j
+
+Replicas may keep different counts; a shorter list is padded with its first row, at weight 0 instead of 1. A key that
+is NaN is the largest of all: comparisons with NaN are false, and a row that went wrong must not hide. A log norm of
+-inf is an empty slot and comes last, whatever alpha is.
+"""
+
+import numpy as np
+
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels.kernel import Kernel
+
+
+def reference(log_norms: Array, noise: Array, alpha: Array, beta: Array, count: Array, K: int) -> tuple[Array, Array]:
+    """Return rows and weights [R, K], K = max(count); log_norms [R, S], noise [R or 1, S], alpha, beta, count [R]."""
+    xp = array_module(log_norms, noise, alpha, beta, count)
+    with np.errstate(invalid="ignore"):  # 0 * inf is NaN on purpose
+        keys = alpha[:, None] * log_norms + beta[:, None] * noise
+    keys = xp.where(xp.isneginf(log_norms), -np.inf, xp.where(xp.isnan(keys), np.inf, keys))
+    rows, kept = xp.argsort(-keys, axis=-1, kind="stable")[:, :K], xp.arange(K) < count[:, None]
+    return xp.where(kept, rows, rows[:, :1]), kept.astype(np.float64)
+
+
+def _cpu(log_norms: Array, noise: Array, alpha: Array, beta: Array, count: Array, rows: Array, weights: Array) -> None:
+    # A heap of the best so far, the worst of them at its root, in O(S + K log K log(S / K)). The first S steps offer
+    # a candidate each, the last K take the root out to the back: both put a row at the root and let it sink.
+    slots = log_norms.shape[1]
+    keys = np.empty(slots + 1)
+    for r in range(log_norms.shape[0]):
+        for s in range(slots):
+            key = alpha[r] * log_norms[r, s] + beta[r] * noise[r % noise.shape[0], s]
+            keys[s] = -np.inf if log_norms[r, s] == -np.inf else np.inf if np.isnan(key) else key
+        keys[slots] = -np.inf  # the place holder in a heap that is not full: worse than every row
+        heap, kept = rows[r], count[r]
+        heap[:] = slots
+        for step in range(slots + kept):
+            if step < slots:
+                row, size = step, kept
+                if keys[row] < keys[heap[0]] or (keys[row] == keys[heap[0]] and row > heap[0]):
+                    continue
+            else:
+                size = kept - 1 - (step - slots)
+                row = heap[size]
+                heap[size] = heap[0]
+            place = 0
+            while 2 * place + 1 < size:
+                i, j = 2 * place + 1, 2 * place + 2
+                if j < size and (
+                    keys[heap[j]] < keys[heap[i]] or (keys[heap[j]] == keys[heap[i]] and heap[j] > heap[i])
+                ):
+                    i = j
+                if keys[row] < keys[heap[i]] or (keys[row] == keys[heap[i]] and row > heap[i]):
+                    break
+                heap[place] = heap[i]
+                place = i
+            heap[place] = row
+        heap[kept:] = heap[0]
+        weights[r, :kept] = 1
+        weights[r, kept:] = 0
+
+
+# One thread a key counts the keys that are better: its rank is its place. The keys pass by in tiles that the threads
+# of a block load together; threads beyond the last key only help to load.
+_CUDA = r"""
+__device__ double key_of(double log_norm, double noise, double alpha, double beta) {
+    const double infinity = -log(0.0), key = alpha * log_norm + beta * noise;
+    return log_norm == -infinity ? -infinity : isnan(key) ? infinity : key;
+}
+extern "C" __global__ void select(const double* log_norms, const double* noise, const double* alpha, const double* beta,
+                                  const long long* count, long long* rows, double* weights,
+                                  int R, int S, int K, int noise_R) {
+    __shared__ double tile[128];                     // one key a thread
+    const int s = blockIdx.x * blockDim.x + threadIdx.x;
+    const long long r = blockIdx.y;
+    const double* scores = log_norms + r * S;
+    const double* noises = noise + (r % noise_R) * S;
+    const double own = s < S ? key_of(scores[s], noises[s], alpha[r], beta[r]) : 0;
+    int rank = 0;
+    for (int first = 0; first < S; first += blockDim.x) {
+        const int j = first + threadIdx.x, size = min((int)blockDim.x, S - first);
+        if (j < S) tile[threadIdx.x] = key_of(scores[j], noises[j], alpha[r], beta[r]);
+        __syncthreads();
+        for (int i = 0; i < size; ++i) rank += tile[i] > own || (tile[i] == own && first + i < s);
+        __syncthreads();
+    }
+    if (s >= S) return;
+    const int kept = count[r];
+    if (rank < kept) {
+        rows[r * K + rank] = s;
+        weights[r * K + rank] = 1;
+    }
+    for (int i = rank == 0 ? kept : K; i < K; ++i) {  // the best row's thread pads
+        rows[r * K + i] = s;
+        weights[r * K + i] = 0;
+    }
+}
+"""
+
+select = Kernel(
+    "select",
+    "float64 log_norms[R,S], float64 noise[R|1,S], float64 alpha[R], float64 beta[R], int64 count[R]"
+    " -> int64 rows[R,K], float64 weights[R,K]",
+    reference,
+    cpu=_cpu,
+    cuda=_CUDA,
+    grid=lambda n: ((n["S"] + 127) // 128, n["R"]),
+)

@@ -1,0 +1,75 @@
+"""What a memory is: what happens to the outer products that a policy did not pick.
+
+A memory offers candidates (this step's rows, perhaps merged with what it remembers), sees which of them were
+selected, and answers with the gradient estimate. State is a dataclass of arrays, updated in place.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from aopnp.arrays.backend import Array
+from aopnp.arrays.knobs import each
+from aopnp.estimators.ledger import Overhead, Terms
+from aopnp.estimators.outer_products import Gradient, OuterProducts
+from aopnp.estimators.policies import Selection
+
+
+class Candidates(NamedTuple):
+    """The outer products a_m b_m^T among which a policy chooses."""
+
+    a: Array
+    """First factors [R or 1, n, N]."""
+    b: Array
+    """Second factors [R, n, P]."""
+    log_norms: Array | None
+    """Logarithm of the norm of each outer product, float64 [R, n]; -inf for an empty slot; None: not scored yet."""
+
+
+class Memory:
+    """What becomes of the outer products that were not kept."""
+
+    factored: bool = True
+    """Whether it holds pairs of vectors, and `keep` returns the kept pairs as they are."""
+
+    def slots(self, batch_size: int) -> int:
+        """Return how many candidates n there are for a batch of M rows; the M fresh rows come last."""
+        return batch_size
+
+    def start(self, x: Array, g: Array) -> Any:
+        """Return the empty state for inputs shaped like x [R or 1, M, N] and g [R, M, P]."""
+        raise NotImplementedError
+
+    def candidates(self, state: Any, x: Array, g: Array, lr: Array) -> Candidates:
+        """Merge x [R or 1, M, N] and g [R, M, P] of a step of size lr [R or 1] with what is remembered."""
+        raise NotImplementedError
+
+    def keep(self, state: Any, candidates: Candidates, selection: Selection, kept: OuterProducts) -> Gradient:
+        """Remember what was not selected; return the gradient estimate [R, N, P]."""
+        raise NotImplementedError
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        """Return what remembering costs in steps that kept `kept` [T, R] terms of A numbers on the input side."""
+        return Overhead()
+
+
+def carry_over(decay: float | Array, lr_last: Array, lr: Array) -> Array:
+    """Return rho = sqrt(decay lr_last / lr) [R], the factor of remembered rows, and store lr as the new lr_last.
+
+    With it the step size stays out of the memory: the estimate times lr is the paper's update, whatever the
+    schedule (arXiv 2110.09164, augment and remember). All three lie on the host. Raises ValueError unless lr > 0.
+    """
+    lr = each(lr, len(lr_last))
+    if not lr.min() > 0:
+        raise ValueError(
+            f"expected step sizes > 0 while a memory is on, got {lr.min()}; train without memory where lr is 0"
+        )
+    rho = np.sqrt(decay * lr_last / lr)
+    lr_last[...] = lr
+    return rho
+
+
+def check_decay(decay: float | Array) -> None:
+    """Raise ValueError unless 0 <= decay <= 1 (a number or [R])."""
+    if not np.all((np.asarray(decay) >= 0) & (np.asarray(decay) <= 1)):
+        raise ValueError(f"expected a memory decay from 0 to 1, got {decay}; 1 forgets nothing")

@@ -1,0 +1,24 @@
+"""No memory: what is not selected is lost. With it, AOP is plain approximate outer products."""
+
+from dataclasses import dataclass
+
+from aopnp.arrays.backend import Array
+from aopnp.estimators.memories.memory import Candidates, Memory
+from aopnp.estimators.outer_products import OuterProducts
+from aopnp.estimators.policies import Selection
+
+
+@dataclass(frozen=True)
+class NoMemory(Memory):
+    """Forget what was not selected."""
+
+    def start(self, x: Array, g: Array) -> tuple[()]:
+        return ()
+
+    def candidates(self, state: tuple[()], x: Array, g: Array, lr: Array) -> Candidates:
+        return Candidates(x, g, None)
+
+    def keep(
+        self, state: tuple[()], candidates: Candidates, selection: Selection, kept: OuterProducts
+    ) -> OuterProducts:
+        return kept

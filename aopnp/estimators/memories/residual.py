@@ -1,0 +1,61 @@
+"""Error feedback: what was not applied arrives one step late, whole (Karimireddy et al. 2019, arXiv 1901.09847).
+
+    update_t = rho_t^2 E_{t-1} + sum over S of x_m g_m^T        E_t = sum over not-S of x_m g_m^T
+
+No cross terms: the updates plus E always equal the sum of the exact gradients. E costs a full product, so nothing
+is saved: this memory is the yardstick that shows what the row memory's shortcut costs.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.knobs import per_replica
+from aopnp.estimators.ledger import Overhead, Terms
+from aopnp.estimators.memories.memory import Candidates, Memory, carry_over, check_decay
+from aopnp.estimators.outer_products import OuterProducts
+from aopnp.estimators.policies import Selection
+
+
+@dataclass
+class ResidualState:
+    """What the residual memory holds."""
+
+    residual: Array
+    """E: the sum of the outer products that were not selected at the last step [R, N, P]."""
+    lr_last: Array = field(metadata={"host": True})
+    """Step size of the last call [R], on the host."""
+
+
+@dataclass(frozen=True)
+class ResidualMemory(Memory):
+    """Exact error feedback; `decay` (a number or [R]) shrinks the residual at each step. Ranks the fresh rows only."""
+
+    decay: float | Array = 1.0
+    factored = False
+
+    def __post_init__(self) -> None:
+        check_decay(self.decay)
+
+    def start(self, x: Array, g: Array) -> ResidualState:
+        xp, (R, _, P) = array_module(x, g), g.shape
+        return ResidualState(xp.zeros((R, x.shape[-1], P), g.dtype), np.ones(R))
+
+    def candidates(self, state: ResidualState, x: Array, g: Array, lr: Array) -> Candidates:
+        rho = carry_over(self.decay, state.lr_last, lr)
+        state.residual *= per_replica(rho**2, state.residual)
+        return Candidates(x, g, None)
+
+    def keep(self, state: ResidualState, candidates: Candidates, selection: Selection, kept: OuterProducts) -> Array:
+        xp = array_module(candidates.b)
+        estimate = state.residual + kept.dense()
+        selected = selection.mask(candidates.b.shape[-2])
+        left = xp.where(selected[..., None], candidates.a.dtype.type(0), candidates.a)
+        state.residual = left.swapaxes(-1, -2) @ candidates.b
+        return estimate
+
+    def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
+        """The product of all that is left, and a residual of A B numbers that is scaled, read, added and written."""
+        n, _, B, _, itemsize = terms
+        return Overhead(2 * (n - kept) * A * B + 2 * A * B, 4 * itemsize * A * B)

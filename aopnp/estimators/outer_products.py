@@ -1,0 +1,91 @@
+"""A gradient in factored form: a sum of outer products that nobody has multiplied out yet.
+
+The weight gradient of a dense layer is `sum over k of a_k b_k^T`. Plain SGD adds it straight into the weights;
+whoever needs the matrix itself asks for `dense`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.kernels import add_outer_products
+from aopnp.arrays.knobs import each, per_replica
+
+
+@dataclass(frozen=True)
+class OuterProducts:
+    """`sum over k < count[r] of a[r, k] b[r, k]^T`: a [R or 1, K, N], b [R, K, P], count [R] (zero beyond it)."""
+
+    a: Array
+    b: Array
+    count: Array
+
+    def dense(self) -> Array:
+        """Return the sum as a matrix [R, N, P]."""
+        shape = len(self.b), self.b.shape[-1], self.a.shape[-1]
+        out: Array = array_module(self.b).zeros(shape, self.b.dtype).swapaxes(-1, -2)  # as a dense layer's weights lie
+        self.add_to(out, 1.0)
+        return out
+
+    def add_to(self, w: Array, scale: float | Array) -> None:
+        """w [R, N, P] += scale [R] (on the host) times this sum, in place."""
+        scales, transposed = array_module(w).asarray(each(scale, len(w))), w.swapaxes(-1, -2)
+        if transposed.flags.c_contiguous:  # as a dense layer stores its weights
+            add_outer_products(transposed, self.b, self.a, scales, self.count)
+        else:
+            add_outer_products(w, self.a, self.b, scales, self.count)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The gradients of unlike estimators, each for its slice of the replicas."""
+
+    parts: Sequence[tuple[slice, "Gradient"]]
+
+    def dense(self) -> Array:
+        """Return the matrices of all replicas [R, N, P]."""
+        parts = [dense(gradient) for _, gradient in self.parts]
+        return array_module(*parts).concatenate(parts)
+
+    def add_to(self, w: Array, scale: float | Array) -> None:
+        """w [R, N, P] += scale [R] (on the host) times these gradients, in place."""
+        scales = each(scale, len(w))
+        for where, gradient in self.parts:
+            add_scaled(w[where], gradient, scales[where])
+
+
+Gradient: TypeAlias = Array | OuterProducts | SideBySide
+"""What an estimator answers: a matrix [R, N, P], or one in factored form."""
+
+
+Multiply: TypeAlias = Callable[[OuterProducts], OuterProducts]
+"""What stands behind a pair of vectors: turns kept pairs into the outer products that they mean."""
+
+
+def as_they_are(pairs: OuterProducts) -> OuterProducts:
+    """Return the pairs: each stands for its own outer product."""
+    return pairs
+
+
+def dense(gradient: Gradient) -> Array:
+    """Return `gradient` as a matrix [R, N, P]."""
+    return gradient.dense() if isinstance(gradient, OuterProducts | SideBySide) else gradient
+
+
+def kept(gradient: Gradient, n: int, replicas: int) -> Array:
+    """Return how many of the n outer products `gradient` multiplies, int64 [R]; a matrix answers for all of them."""
+    if isinstance(gradient, OuterProducts):
+        return gradient.count
+    if isinstance(gradient, SideBySide):
+        counts = [kept(part, n, where.stop - where.start) for where, part in gradient.parts]
+        return array_module(*counts).concatenate(counts)
+    return array_module(gradient).full(replicas, n)
+
+
+def add_scaled(w: Array, gradient: Gradient, scale: float | Array) -> None:
+    """w [R, ...] += scale [R] * gradient, in place, without multiplying out what is in factored form."""
+    if isinstance(gradient, OuterProducts | SideBySide):
+        gradient.add_to(w, scale)
+    else:
+        w += per_replica(scale, w) * gradient

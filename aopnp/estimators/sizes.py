@@ -1,0 +1,95 @@
+"""How many outer products to keep: a number, one a replica, or a rule that knows how many there are.
+
+    k = min(max(trunc(n ratio), minimal), n)            (Adelman et al. 2021, arXiv 1805.08079)
+
+Truncation, not rounding, of the floating-point product, as published: 100 * 0.29 keeps 28. A layer with n <= minimal
+terms is exact.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from aopnp.arrays.backend import Array
+from aopnp.arrays.knobs import each
+
+
+@runtime_checkable
+class SizeRule(Protocol):
+    """A rule for k: `rule(n, epoch) -> k`, a number or [R]."""
+
+    def __call__(self, n: int, epoch: int) -> float | Array:
+        """Return how many of n terms to keep in an epoch, which is counted from 1."""
+        ...
+
+
+Size: TypeAlias = int | Array | SizeRule
+"""A number of terms, an array [R] of them, or a rule."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Keep the share `ratio` of the terms, but at least `minimal`; both numbers or [R]."""
+
+    ratio: float | Array
+    minimal: int | Array = 1
+
+    def __post_init__(self) -> None:
+        _check_ratio(self.ratio)
+        if np.min(self.minimal) < 0:
+            raise ValueError(f"expected a minimal K of at least 0, got {self.minimal}")
+
+    def __call__(self, n: int, epoch: int) -> Array:
+        """Return k, a number or [R]."""
+        return np.minimum(np.maximum(np.trunc(n * np.asarray(self.ratio)), self.minimal), n)
+
+
+@dataclass(frozen=True)
+class EpochRatios:
+    """A schedule: the share `ratios[e - 1]` in epoch e, the last one from then on; at least `minimal` terms."""
+
+    ratios: tuple[float, ...]
+    minimal: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.ratios:
+            raise ValueError("expected at least one ratio in a schedule of K, got none")
+        _check_ratio(np.array(self.ratios))
+
+    def __call__(self, n: int, epoch: int) -> Array:
+        """Return k."""
+        return Ratio(self.ratios[min(epoch, len(self.ratios)) - 1], self.minimal)(n, epoch)
+
+
+def check_size(size: Size) -> None:
+    """Raise ValueError for a number K that is no integer of at least 0."""
+    if isinstance(size, SizeRule):
+        return
+    k = np.asarray(size)
+    if k.dtype.kind not in "iu" or k.min() < 0:
+        raise ValueError(f"expected K to be an integer of at least 0, got k = {size!r}; keep 0 or more of the products")
+
+
+class Kept(NamedTuple):
+    """How many of n terms every replica keeps."""
+
+    k: Array
+    """int64 [R], on the host."""
+    everything: bool
+    """Whether all replicas keep all."""
+    partly_everything: bool
+    """Whether a replica keeps all."""
+
+
+def kept_of(size: Size, n: int, epoch: int, replicas: int) -> Kept:
+    """Return how many of n terms `size` keeps. Raises ValueError where a fixed K is larger than n."""
+    k = each(size(n, epoch) if isinstance(size, SizeRule) else size, replicas, np.int64)
+    if k.max() > n:
+        raise ValueError(f"expected 0 <= K <= M = {n}, got k = {k.max()}; lower k or enlarge the batch")
+    return Kept(k, bool(k.min() == n), bool(k.max() == n))
+
+
+def _check_ratio(ratio: float | Array) -> None:
+    if not np.all((np.asarray(ratio) >= 0) & (np.asarray(ratio) <= 1)):
+        raise ValueError(f"expected a ratio from 0 to 1, got {ratio}; 1 keeps every outer product")

@@ -1,0 +1,111 @@
+"""Direct feedback alignment: the error at the outputs, sent straight to a hidden layer (Nokland 2016).
+
+    e = error @ B        error = dloss/dy [R, M, K]      B [R, K, D], fixed
+
+takes the place of dloss/da for the D activations a of an example, a feature map's H W C among them: each has a column
+of its own. What comes from above is not used, so that no layer waits for another. The layer above, like the first layer
+of a network, then computes no product with its W^T.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from aopnp.arrays.backend import Array, to_device
+from aopnp.arrays.streams import Purpose, Streams
+from aopnp.estimators import Exact
+from aopnp.estimators.product import Product
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn.feedback.hook import Hook
+from aopnp.nn.feedback.init import FeedbackInit, normal, zeros
+from aopnp.nn.layer import Parameter
+
+
+class Direct(Hook):
+    """A hook after activations [R, M, *shape] of a network with K = `outputs` outputs; B is never changed (DFA)."""
+
+    b: Parameter
+    trained: bool = False
+    """Whether B is a parameter: `learn` then fills its gradient."""
+
+    def __init__(self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = normal) -> None:
+        super().__init__()
+        self.outputs, self.shape, self.init = outputs, (shape,) if isinstance(shape, int) else shape, init
+        if outputs < 1 or not self.shape or min(self.shape) < 1:
+            raise ValueError(f"expected outputs and a shape of at least 1 each, got {outputs} and {shape}")
+        if init is zeros and not self.trained:
+            raise ValueError(
+                f"expected initial values of B that are not zero, which {type(self).__name__} never changes, got zeros"
+            )
+        self.counted = Product(Exact())
+
+    @property
+    def activations(self) -> int:
+        """D: how many activations an example has here."""
+        return math.prod(self.shape)
+
+    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+        K, D = self.outputs, self.activations
+        drawn = streams.draw(Purpose.FEEDBACK, index, sample=lambda generator: self.init(generator, K, D))
+        values = np.broadcast_to(drawn.astype(dtype), (streams.replicas, K, D)).copy()
+        self.b = Parameter(to_device(values, device), feedback=True)
+        self.streams, self.number = streams, index
+        self.counted.forget()
+
+    def parameters(self) -> list[Parameter]:
+        if not hasattr(self, "b"):
+            raise ValueError(f"expected an initialised {self}, got one without B; call network.initialise(streams)")
+        return [self.b] if self.trained else []
+
+    def forward(self, x: Array, step: Step = EVALUATION) -> Array:
+        if x.shape[2:] != self.shape:
+            raise ValueError(f"{self}: expected activations [R, M, {', '.join(map(str, self.shape))}], got {x.shape}")
+        self.x = x
+        return x
+
+    def listens(self, step: Step) -> bool:
+        return step.probing
+
+    def backward(self, g: Any, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+        if not step.probing:
+            error = self.error(step)
+            self.learn(error, step)
+            g = self._inject(error)
+        return super().backward(g, step, needs_input=needs_input)
+
+    def error(self, step: Step) -> Array:
+        """Return what is sent back [R, M, K]."""
+        if step.teacher is None:
+            raise ValueError(f"{self}: expected a step with its loss, got none; run it by backprop, which gives it one")
+        error = step.teacher.backward()
+        if error.shape[-1] != self.outputs:
+            raise ValueError(
+                f"{self}: expected an error at {self.outputs} outputs, got {error.shape[-1]}; give the network's number"
+            )
+        return error
+
+    def learn(self, error: Array, step: Step) -> None:
+        """Fill the gradient of B, where it is trained."""
+
+    def _inject(self, error: Array) -> Array:
+        K, M, D = self.outputs, error.shape[1], self.activations
+        self.counted.exact(K, D, M, self.b.value)
+        return (error @ self.b.value).reshape(-1, M, *self.shape)
+
+    def spent(self) -> dict[str, Array]:
+        return self.counted.spent(self.b.value)
+
+    def saved(self) -> dict[str, Any]:
+        return {} if self.trained else {"b": self.b.value}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        if not self.trained:
+            self.b.value[...] = saved["b"]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.outputs}, {self.shape})"
+
+
+class DFA(Direct):
+    """Direct feedback alignment: a fixed random B."""

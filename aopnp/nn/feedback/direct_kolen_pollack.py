@@ -1,0 +1,64 @@
+"""Direct Kolen-Pollack: direct feedback that learns as if it were the output layer (Webster, Choi and Ahn).
+
+    e = error @ B        dB = error^T a        B <- optimiser(B, dB)
+
+with the activations a of the same forward pass, and downhill as the weights: B is moved together with them, best by an
+optimiser of its own (`Apart`). With decay wd it tends to the correlation of -error with a, divided by wd: a template of
+the activations for each class. dB is a sum of outer products over the batch, with an estimator and a memory of its own.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.streams import Streams
+from aopnp.estimators import Estimator, Exact
+from aopnp.estimators.ledger import add_up
+from aopnp.estimators.product import Product
+from aopnp.estimators.step import Step
+from aopnp.nn.feedback.direct import Direct
+from aopnp.nn.feedback.init import FeedbackInit, normal
+
+
+class DKP(Direct):
+    """Direct feedback whose B is a parameter; `estimator` answers for its gradient."""
+
+    trained = True
+
+    def __init__(
+        self,
+        outputs: int,
+        shape: int | tuple[int, ...],
+        init: FeedbackInit = normal,
+        estimator: Estimator = Exact(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(outputs, shape, init)
+        self.product = Product(estimator)
+
+    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+        super().initialise(streams, dtype, device, index)
+        self.product.forget()
+
+    def learn(self, error: Array, step: Step) -> None:
+        M = error.shape[1]
+        a = array_module(error).broadcast_to(self.x, (len(error), *self.x.shape[1:])).reshape(len(error), M, -1)
+        own_step = step if step.feedback_lr is None else replace(step, lr=step.feedback_lr)
+        self.b.grad = self.product(error, a, step.noise.get(self), own_step, inputs=self.outputs)
+
+    def noise_slots(self, batch_size: int) -> int:
+        return self.product.estimator.slots(batch_size)
+
+    def spent(self) -> dict[str, Array]:
+        return add_up(super().spent(), self.product.spent(self.b.value))
+
+    def observations(self) -> dict[str, Array]:
+        return super().observations() | self.product.observations()
+
+    def saved(self) -> dict[str, Any]:
+        return super().saved() | {"product": self.product.state}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
+        self.product.state = saved["product"]

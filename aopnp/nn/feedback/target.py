@@ -1,0 +1,19 @@
+"""Direct random target projection: not the error, but the target is sent back (Frenkel, Lefebvre and Bol 2021).
+
+    e = -(onehot / M) @ B        (of the squared error: -2 t / (M P) @ B)
+
+It is the part of dloss/dy that does not depend on y: a layer could learn before those above it have computed anything.
+"""
+
+from aopnp.arrays.backend import Array
+from aopnp.estimators.step import Step
+from aopnp.nn.feedback.direct import Direct
+
+
+class DRTP(Direct):
+    """A fixed random B for the targets."""
+
+    def error(self, step: Step) -> Array:
+        super().error(step)
+        assert step.teacher is not None
+        return -step.teacher.target_part()

@@ -1,0 +1,42 @@
+"""Weight mirror: feedback that learns from noise sent through the layer alone (Akrout et al. 2019).
+
+    x ~ N(0, I) [M, N]      y = x W      B <- (1 - decay) B + rate y^T x / M        no bias, no data
+
+On average y^T x / M is W^T, so that B tends to (rate / decay) W^T: the sizes differ, the directions agree.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aopnp.arrays.backend import Array
+from aopnp.estimators.step import Step
+from aopnp.nn.feedback.feedback import Feedback, Normal
+
+
+@dataclass(frozen=True)
+class WeightMirror(Feedback):
+    """`rows` of noise at every `every`-th step; between them the matrix stays. decay = rate makes B tend to W^T."""
+
+    rate: float = 0.01
+    decay: float = 0.01
+    rows: int = 64
+    every: int = 1
+
+    advances = True
+
+    def __post_init__(self) -> None:
+        if not (0 < self.rate < np.inf and 0 < self.decay < 1 and self.rows >= 1 and self.every >= 1):
+            raise ValueError(
+                f"expected a finite rate > 0, decay above 0 and below 1, rows and every of at least 1, got {self}; "
+                "without decay the matrix would grow without limit"
+            )
+
+    def advance(self, w: Array, b: Array, normal: Normal, step: Step) -> int:
+        if step.index % self.every:
+            return 0
+        M, N = self.rows, w.shape[-2]
+        x = normal(M * N).astype(w.dtype).reshape(-1, M, N)
+        b *= 1 - self.decay
+        b += (self.rate / M) * (x.swapaxes(-1, -2) @ (x @ w))
+        return 4 * M * N * w.shape[-1]

@@ -1,0 +1,19 @@
+"""Ways to hold the soft weight behind a binary one. A new one is one file and one line here."""
+
+from aopnp.nn.softweights.float_latent import FloatLatent
+from aopnp.nn.softweights.levels import Levels
+from aopnp.nn.softweights.soft_weight import SoftWeight
+from aopnp.nn.softweights.storage import Storage, sign
+
+SOFT_WEIGHTS: dict[str, Storage] = {
+    "float": FloatLatent(),
+    "8-bit": Levels(8),
+    "7-bit": Levels(7),
+    "6-bit": Levels(6),
+    "5-bit": Levels(5),
+    "4-bit": Levels(4),
+    "memoryless": Levels(1),  # a bit flips with probability clip(eta w g / 2, 0, 1); also what Bop flips
+    "naive": Levels(1, "nearest"),  # w <- sign(w - eta g), which freezes where eta |g| < 1
+}
+
+__all__ = ["SOFT_WEIGHTS", "FloatLatent", "Levels", "SoftWeight", "Storage", "sign"]

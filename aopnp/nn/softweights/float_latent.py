@@ -1,0 +1,31 @@
+"""The soft weight as a number of the network's dtype: 32 bits a weight in float32 (Courbariaux et al. 2015).
+
+s <- clip(s + d, -1, 1)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aopnp.arrays.backend import Array, array_module
+from aopnp.nn.softweights.storage import Storage, sign
+
+
+@dataclass(frozen=True)
+class FloatLatent(Storage):
+    """The value is s itself [R, S]."""
+
+    def store(self, s: Array) -> Array:
+        clipped: Array = array_module(s).clip(s, -1, 1)
+        return clipped
+
+    def signs(self, value: Array, S: int, dtype: np.dtype[Any]) -> Array:
+        return sign(value)
+
+    def soft(self, value: Array, S: int, dtype: np.dtype[Any]) -> Array:
+        return value
+
+    def move(self, value: Array, d: Array, uniform: Callable[[], Array]) -> None:
+        value[...] = array_module(value).clip(value + d, -1, 1)

@@ -1,0 +1,1 @@
+"""What trains: rules that fill the gradients, the loop, saving."""

@@ -1,0 +1,55 @@
+"""Directions of forward gradients. A new strategy is one file and one line here; laws and figures run through all."""
+
+from aopnp.training.directions.activity import Activity
+from aopnp.training.directions.aligned import Aligned, AlignedState
+from aopnp.training.directions.anchor import Anchor, AnchorState
+from aopnp.training.directions.diagnose import Measured, measure
+from aopnp.training.directions.estimate import estimate
+from aopnp.training.directions.frame import Frame, Projection
+from aopnp.training.directions.gaussian import Gaussian
+from aopnp.training.directions.orthogonal import Orthogonal, Ring
+from aopnp.training.directions.rademacher import Rademacher
+from aopnp.training.directions.row_space import RowSpace
+from aopnp.training.directions.shared import Shared
+from aopnp.training.directions.sign import Sign
+from aopnp.training.directions.sphere import Sphere
+from aopnp.training.directions.strategy import Strategy, Trace
+
+DIRECTIONS: dict[str, type[Strategy]] = {
+    "gaussian": Gaussian,
+    "rademacher": Rademacher,
+    "sphere": Sphere,
+    "frame": Frame,
+    "projection": Projection,
+    "sign": Sign,
+    "shared": Shared,
+    "row_space": RowSpace,
+    "activity": Activity,
+    "anchor": Anchor,
+    "aligned": Aligned,
+    "orthogonal": Orthogonal,
+}
+
+__all__ = [
+    "DIRECTIONS",
+    "Activity",
+    "Aligned",
+    "AlignedState",
+    "Anchor",
+    "AnchorState",
+    "Frame",
+    "Gaussian",
+    "Measured",
+    "Orthogonal",
+    "Projection",
+    "Rademacher",
+    "Ring",
+    "RowSpace",
+    "Shared",
+    "Sign",
+    "Sphere",
+    "Strategy",
+    "Trace",
+    "estimate",
+    "measure",
+]

@@ -1,0 +1,98 @@
+"""S6, activity perturbation: the directions move the pre-activations of the dense layers, not their weights.
+
+    d_n = derivative of sample n's own loss along u        G_n = d_n u_n / N        dW = X^T G      db = sum of G_n
+
+G stands for dloss/d(pre-activations), and the layer does with it what it does with backpropagation's (Ren et al. 2023,
+arXiv 2210.03310). Unbiased: u_n' of another sample n' does not move the loss of n. Under batch norm it does, and d is
+then the batch's, G_n = d u_n. Parameters of other layers get directions of their own, and the batch's d.
+
+    E |estimate - g|^2 = 1/m sum over layers and groups c of (sum over rows |x|^2 P Gamma_c + |g_c|^2)
+
+A group shares one d: a sample, or under batch norm the batch. Gamma_c = sum over layers and rows of |delta|^2 and g_c
+is the group's part of dW and db. With random signs, 2 sum |x|^2 |delta|^2 less. In x a 1 stands for the bias.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aopnp.arrays.backend import Array
+from aopnp.nn import BatchNorm, Dense
+from aopnp.nn.layer import Parameter
+from aopnp.training.directions.noise import Noise, check, draw, for_parameter
+from aopnp.training.directions.strategy import Strategy, Tangents, Trace, add_to
+
+
+@dataclass(frozen=True)
+class Activity(Strategy):
+    """Noise on pre-activations: rows x P numbers a layer instead of N x P."""
+
+    noise: Noise = "rademacher"
+
+    def __post_init__(self) -> None:
+        check(self.noise)
+
+    def begin(self, trace: Trace, state: Any) -> dict[Dense, Array]:
+        """Return where the G [R, rows, P] are added up."""
+        return {}
+
+    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
+        """Return u [J, R or 1, rows, P] of every dense layer, then the directions of other layers' parameters."""
+        layers, drawn = dense_layers(trace), []
+        numbers = {id(parameter): i for i, parameter in enumerate(trace.parameters)}
+        for layer in layers:
+            w, rows = layer.weight, layer.x.shape[-2]
+            u = draw(self.noise, trace, numbers[id(w)], directions, rows * layer.outputs, w.dtype)
+            drawn.append(u.reshape(*u.shape[:2], rows, layer.outputs))
+        return drawn + [for_parameter(self.noise, trace, numbers[id(p)], directions) for p in others(trace)]
+
+    def derivative(self, trace: Trace, v: Tangents, state: Any) -> Array:
+        """Return d_n [J, R, N] of every sample, or d [J, R, 1] of the batch."""
+        layers, rest = dense_layers(trace), others(trace)
+        for layer, u in zip(layers, v, strict=False):
+            layer.perturbation = u
+        for parameter, own in zip(rest, v[len(layers) :], strict=True):
+            parameter.tangent = own
+        of_rows = trace.loss.row_tangents(trace.network.tangent(None))
+        for layer in layers:
+            layer.perturbation = None
+        for parameter in rest:
+            parameter.tangent = None
+        return of_rows.sum(-1, keepdims=True) if interact(trace) else of_rows * of_rows.shape[-1]
+
+    def add(self, trace: Trace, d: Array, v: Tangents, state: dict[Dense, Array]) -> None:
+        layers, share = dense_layers(trace), d / (d.shape[-1] * trace.num_dir)
+        for layer, u in zip(layers, v, strict=False):
+            of_rows = trace.xp.repeat(share, u.shape[-2] // share.shape[-1], -1)[..., None].astype(u.dtype)
+            for j in range(len(u)):
+                state[layer] = state[layer] + of_rows[j] * u[j] if layer in state else of_rows[j] * u[j]
+        for parameter, own in zip(others(trace), v[len(layers) :], strict=True):
+            for each, direction in zip(share.sum(-1).astype(own.dtype), own, strict=True):
+                add_to(parameter, each.reshape(-1, *(1,) * (own.ndim - 2)) * direction)
+
+    def end(self, trace: Trace, state: dict[Dense, Array]) -> None:
+        for layer, g in state.items():
+            layer.backward(g, trace.step, needs_input=False)
+
+    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array | None:
+        from aopnp.training.directions.deltas import (
+            activity_error,  # the closed form needs a backward pass, training does not
+        )
+
+        return activity_error(trace, gradient, signs=self.noise == "rademacher")
+
+
+def dense_layers(trace: Trace) -> list[Dense]:
+    """Return the layers whose pre-activations are moved."""
+    return [layer for layer in trace.network.walk() if isinstance(layer, Dense)]
+
+
+def others(trace: Trace) -> list[Parameter]:
+    """Return the parameters that belong to no dense layer."""
+    own = {id(parameter) for layer in dense_layers(trace) for parameter in layer.parameters()}
+    return [parameter for parameter in trace.parameters if id(parameter) not in own]
+
+
+def interact(trace: Trace) -> bool:
+    """Return whether a sample's activations move the losses of others."""
+    return any(isinstance(layer, BatchNorm) and layer.of_batch for layer in trace.network.walk())

@@ -1,0 +1,24 @@
+"""S0, normal directions: v ~ N(0, I) over all parameters (Baydin et al. 2022).
+
+Unbiased, E |estimate - g|^2 = (n + 1) / m |g|^2. Like all strategies it works by seed replay (S1): a direction is its
+key, and memory does not grow with m.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aopnp.arrays.backend import Array
+from aopnp.training.directions.noise import for_all
+from aopnp.training.directions.strategy import Strategy, Tangents, Trace
+
+
+@dataclass(frozen=True)
+class Gaussian(Strategy):
+    """`v ~ N(0, I)`."""
+
+    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
+        return for_all("gaussian", trace, directions)
+
+    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array:
+        return trace.xp.full(len(gradient[0]), (trace.n + 1) / trace.num_dir)

@@ -1,0 +1,23 @@
+"""S2, random signs: v = +1 or -1 in every entry, one bit of noise each.
+
+Unbiased, E |estimate - g|^2 = (n - 1) / m |g|^2, the least that independent directions can have: |v|^2 is always n.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aopnp.arrays.backend import Array
+from aopnp.training.directions.noise import for_all
+from aopnp.training.directions.strategy import Strategy, Tangents, Trace
+
+
+@dataclass(frozen=True)
+class Rademacher(Strategy):
+    """`v in {-1, 1}^n`."""
+
+    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
+        return for_all("rademacher", trace, directions)
+
+    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array:
+        return trace.xp.full(len(gradient[0]), (trace.n - 1) / trace.num_dir)

@@ -1,0 +1,26 @@
+"""Directions of one length: v = sqrt(n) r / |r|, r ~ N(0, I), uniform on the sphere of all parameters.
+
+Unbiased, E |estimate - g|^2 = (n - 1) / m |g|^2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aopnp.arrays.backend import Array
+from aopnp.training.directions.noise import for_all
+from aopnp.training.directions.strategy import Strategy, Tangents, Trace
+
+
+@dataclass(frozen=True)
+class Sphere(Strategy):
+    """`|v|^2 = n`."""
+
+    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
+        r = for_all("gaussian", trace, directions)
+        squares: Any = sum((v * v).sum(tuple(range(2, v.ndim)), dtype=float) for v in r)
+        stretch = (trace.n / squares) ** 0.5
+        return [v * stretch.reshape(*v.shape[:2], *(1,) * (v.ndim - 2)).astype(v.dtype) for v in r]
+
+    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array:
+        return trace.xp.full(len(gradient[0]), (trace.n - 1) / trace.num_dir)

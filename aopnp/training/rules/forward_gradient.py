@@ -1,0 +1,91 @@
+"""Forward gradients: no backward pass, but derivatives along directions (Baydin et al. 2022, arXiv 2202.08587).
+
+    d_j = <g, v_j>, one forward sweep of tangents each        gradient = (1/m) sum over j of clip(d_j) v_j
+
+A step costs 1 + 2 m forward passes, backpropagation's 3 (the first layer spares one of each). No activations have to be
+kept for a way back. Clipping is biased, and needed: the variance grows with the number of parameters.
+"""
+
+import math
+from typing import Any
+
+from aopnp.arrays.backend import Array
+from aopnp.arrays.streams import Streams
+from aopnp.estimators.step import Step
+from aopnp.nn import Dense, Loss
+from aopnp.nn.layer import Layer, Parameter
+from aopnp.training.directions import DIRECTIONS, Rademacher, Strategy, Trace, estimate
+from aopnp.training.rules.rule import Rule
+
+
+class ForwardGradient(Rule):
+    """`num_dir` directions a step, drawn by a strategy; derivatives beyond `clip` are cut (None: never).
+
+    The history has `clipped_share`, the share that was. `at_once` directions run side by side: see `estimate`.
+    """
+
+    def __init__(
+        self,
+        directions: Strategy = Rademacher(),  # noqa: B008 - frozen
+        num_dir: int = 1,
+        clip: float | None = 1.0,
+        *,
+        at_once: int | None = None,
+    ) -> None:
+        if not isinstance(directions, Strategy):
+            raise TypeError(
+                f"expected directions among {', '.join(DIRECTIONS)}, got {directions!r}; write "
+                "ForwardGradient(DIRECTIONS['gaussian']())"
+            )
+        if not isinstance(num_dir, int) or num_dir < 1 or (at_once is not None and at_once < 1):
+            raise ValueError(f"expected at least one direction, got num_dir = {num_dir} and at_once = {at_once}")
+        if clip is not None and not clip > 0:
+            raise ValueError(f"expected a clip > 0 for the derivatives, or None, got {clip}")
+        self.directions, self.num_dir, self.clip, self.at_once = directions, num_dir, clip, at_once
+        self.state: Any = None
+        self._trained: list[Parameter] | None = None
+        self._streams: Streams | None = None
+        self._clipped: list[Array] = []
+
+    def begin(self, network: Layer, streams: Streams) -> None:
+        """Take the streams that directions are drawn from; a network initialised anew begins without a memory.
+
+        ValueError for a network with feedback that is learned.
+        """
+        parameters, dense = network.parameters(), [layer for layer in network.walk() if isinstance(layer, Dense)]
+        if any(parameter.feedback for parameter in parameters) or any(layer.feedback.trained for layer in dense):
+            raise ValueError(
+                "expected a network without feedback that is learned, got one: forward gradients have no way back, "
+                "and the loss does not depend on it; leave it out"
+            )
+        self.directions.check_room(sum(math.prod(p.shape[1:]) for p in parameters), self.num_dir)
+        if self._trained not in (None, parameters):
+            self.state = None
+        self._trained, self._streams = parameters, streams
+
+    def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
+        if self._streams is None:
+            raise ValueError(
+                "expected a rule that has begun, got none: call begin(network, streams) first, as fit does"
+            )
+        y = network.forward(x, step)
+        value = loss.forward(y, target)
+        trace = Trace(network, loss, step, self._streams, self.num_dir)
+        self.state, clipped = estimate(self.directions, trace, self.state, clip=self.clip, at_once=self.at_once)
+        if self.clip is not None:
+            self._clipped.append(clipped)
+        return value, y
+
+    def observations(self) -> dict[str, Array]:
+        shares, self._clipped = self._clipped, []
+        return {"clipped_share": sum(shares[1:], start=shares[0]) / len(shares)} if shares else {}
+
+    @property
+    def kind(self) -> str:
+        return f"{self.directions} with {self.num_dir} directions"
+
+    def saved(self) -> Any:
+        return self.state
+
+    def restore(self, saved: Any) -> None:
+        self.state, self._trained = saved, None
