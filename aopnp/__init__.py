@@ -1,187 +1,72 @@
 """Approximate back-propagation from scratch: Mem-AOP-GD (arXiv 2110.09164) and its neighbours, in readable NumPy.
 
-A matrix product is a sum of outer products; keep K of them, remember the rest. Importing compiles nothing.
+A matrix product is a sum of outer products; keep K of them, remember the rest. Most programs need
+only these names. All others are in the rooms: `aopnp.nn`, `aopnp.optim`, `aopnp.estimators`,
+`aopnp.training`, `aopnp.data`, `aopnp.arrays` and `aopnp.verify`. Importing compiles nothing.
 """
 
-from aopnp.arrays.backend import array_module, has_gpu, to_device, to_host
+from aopnp import arrays, data, estimators, nn, optim, training
 from aopnp.arrays.streams import Streams
-from aopnp.estimators import AOP, ESTIMATORS, Automatic, Estimator, Exact, Stacked, Watched, side_by_side, stack
-from aopnp.estimators.cost import Cost, estimate
-from aopnp.estimators.memories import MEMORIES, Memory, NoMemory, QueueMemory, ResidualMemory, RowMemory
-from aopnp.estimators.outer_products import OuterProducts
-from aopnp.estimators.policies import (
-    POLICIES,
-    LargestKeys,
-    Policy,
-    Selection,
-    bernoulli,
-    k_best,
-    randk,
-    topk,
-    weightedk,
-)
-from aopnp.estimators.scores import SCORES, Norms, Score
-from aopnp.estimators.sizes import EpochRatios, Ratio
-from aopnp.estimators.step import Step
+from aopnp.estimators import AOP, Exact, Ratio
+from aopnp.estimators.memories import NoMemory, QueueMemory, ResidualMemory, RowMemory
+from aopnp.estimators.policies import bernoulli, randk, topk, weightedk
 from aopnp.nn import (
-    AveragePool2d,
     BatchNorm,
-    BinaryConv2d,
-    BinaryDense,
-    ChannelDropout,
+    Chain,
     Conv2d,
     CrossEntropy,
     Dense,
     Dropout,
     Flatten,
-    GlobalAveragePool,
-    KaimingNormal,
     MaxPool2d,
     MeanSquaredError,
-    RandomCropFlip,
     ReLU,
-    Residual,
-    Sigmoid,
-    Sign,
     Softmax,
     Tanh,
     Unflatten,
-    XavierUniform,
 )
-from aopnp.nn.feedback import (
-    DFA,
-    DIRECT,
-    DKP,
-    DRTP,
-    FDFA,
-    FEEDBACKS,
-    Feedback,
-    Hook,
-    KolenPollack,
-    RandomFeedback,
-    SignSymmetric,
-    Transpose,
-    WeightMirror,
-)
-from aopnp.nn.layer import Chain, Layer, Parameter
-from aopnp.nn.softweights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight
-from aopnp.optim import SGD, Adam, Apart, Bop, Cosine, Critical, Displace, ErrorFeedback, MultiStep, StepDecay, WarmUp
-from aopnp.training.directions import DIRECTIONS, Strategy
-from aopnp.training.noise import selection_noise
-from aopnp.training.rules import Backprop, ForwardGradient, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
-from aopnp.training.saving import load, save
-from aopnp.training.stored import stored_bytes
-from aopnp.training.train import History, evaluate, fit
+from aopnp.optim import SGD, Adam
+from aopnp.training import History, evaluate, fit, load, save
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AOP",
-    "DFA",
-    "DIRECT",
-    "DIRECTIONS",
-    "DKP",
-    "DRTP",
-    "ESTIMATORS",
-    "FDFA",
-    "FEEDBACKS",
-    "MEMORIES",
-    "POLICIES",
-    "SCORES",
     "SGD",
-    "SOFT_WEIGHTS",
     "Adam",
-    "Apart",
-    "Automatic",
-    "AveragePool2d",
-    "Backprop",
     "BatchNorm",
-    "BinaryConv2d",
-    "BinaryDense",
-    "Bop",
     "Chain",
-    "ChannelDropout",
     "Conv2d",
-    "Cosine",
-    "Cost",
-    "Critical",
     "CrossEntropy",
     "Dense",
-    "Displace",
     "Dropout",
-    "EpochRatios",
-    "ErrorFeedback",
-    "Estimator",
     "Exact",
-    "Feedback",
     "Flatten",
-    "FloatLatent",
-    "ForwardGradient",
-    "GlobalAveragePool",
     "History",
-    "Hook",
-    "KaimingNormal",
-    "KolenPollack",
-    "LargestKeys",
-    "Layer",
-    "Levels",
     "MaxPool2d",
     "MeanSquaredError",
-    "MeasureAlignment",
-    "Memory",
-    "MultiStep",
     "NoMemory",
-    "Norms",
-    "OuterProducts",
-    "Parameter",
-    "Policy",
     "QueueMemory",
-    "RandomCropFlip",
-    "RandomFeedback",
     "Ratio",
     "ReLU",
-    "Residual",
     "ResidualMemory",
     "RowMemory",
-    "Rule",
-    "Score",
-    "Selection",
-    "Sigmoid",
-    "Sign",
-    "SignSymmetric",
-    "SoftWeight",
     "Softmax",
-    "Stacked",
-    "Step",
-    "StepDecay",
-    "Strategy",
     "Streams",
     "Tanh",
-    "Transpose",
     "Unflatten",
-    "Unlocked",
-    "WarmUp",
-    "Watched",
-    "WeightMirror",
-    "XavierUniform",
-    "array_module",
-    "backprop",
+    "arrays",
     "bernoulli",
-    "estimate",
+    "data",
+    "estimators",
     "evaluate",
     "fit",
-    "has_gpu",
-    "k_best",
-    "learn_jacobians",
     "load",
+    "nn",
+    "optim",
     "randk",
     "save",
-    "selection_noise",
-    "side_by_side",
-    "stack",
-    "stored_bytes",
-    "to_device",
-    "to_host",
     "topk",
+    "training",
     "weightedk",
 ]

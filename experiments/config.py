@@ -4,8 +4,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from aopnp import AOP, MEMORIES, POLICIES, SGD, Estimator, Exact, Memory, Rule, backprop, side_by_side
-from aopnp.estimators.policies import PAPER_POLICIES
+from aopnp import AOP, SGD, Exact
+from aopnp.estimators import Estimator, side_by_side
+from aopnp.estimators.memories import MEMORIES, Memory
+from aopnp.estimators.policies import PAPER_POLICIES, POLICIES
+from aopnp.training import Rule, backprop
 from experiments.configuration import off_defaults
 
 

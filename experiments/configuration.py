@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
-from aopnp import Rule
 from aopnp.optim import Optimiser
+from aopnp.training import Rule
 
 
 class Configuration(Protocol):

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aopnp import MEMORIES
 from aopnp.arrays.backend import CURE, probe
+from aopnp.estimators.memories import MEMORIES
 from aopnp.estimators.policies import PAPER_POLICIES
 from experiments.config import DEFAULTS, Config, UsageError, configuration
 from experiments.configuration import Configuration

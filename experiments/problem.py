@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aopnp import Layer
 from aopnp.arrays.backend import Array
-from aopnp.nn import Loss
-from aopnp.training.train import VALIDATION_BATCH, Inputs
+from aopnp.nn import Layer, Loss
+from aopnp.training.loop import VALIDATION_BATCH, Inputs
 
 
 class Data(NamedTuple):

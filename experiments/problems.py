@@ -5,8 +5,10 @@ scikit-learn is imported where it is used: the processes that train on images do
 
 import numpy as np
 
-from aopnp import Chain, CrossEntropy, Dense, Estimator, Layer, MeanSquaredError, Softmax
+from aopnp import Chain, CrossEntropy, Dense, MeanSquaredError, Softmax
 from aopnp.data import Coded, load_energy, load_mnist
+from aopnp.estimators import Estimator
+from aopnp.nn import Layer
 from experiments.binary.problems import BINARY
 from experiments.deep.problems import DEEP
 from experiments.feedback.problems import FEEDBACK

@@ -6,13 +6,8 @@ import numpy as np
 
 from aopnp import (
     AOP,
-    DIRECT,
-    DKP,
-    FEEDBACKS,
     SGD,
     Adam,
-    Apart,
-    Backprop,
     BatchNorm,
     Chain,
     Conv2d,
@@ -20,21 +15,18 @@ from aopnp import (
     Dense,
     Dropout,
     Flatten,
-    Hook,
     MaxPool2d,
-    MeasureAlignment,
     ReLU,
     RowMemory,
-    StepDecay,
     Tanh,
     Unflatten,
-    backprop,
     fit,
-    learn_jacobians,
-    to_device,
     topk,
 )
-from aopnp.nn.feedback import FDFA
+from aopnp.arrays import to_device
+from aopnp.nn.feedback import DIRECT, DKP, FDFA, FEEDBACKS, Hook
+from aopnp.optim import Apart, StepDecay
+from aopnp.training import Backprop, MeasureAlignment, backprop, learn_jacobians
 
 MEMORY = AOP(topk, 3, RowMemory(0.9))
 CLASSES, BATCH, ROWS = 3, 8, 40

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import Step, Streams, to_device, to_host
+from aopnp import Streams
+from aopnp.arrays import to_device, to_host
+from aopnp.estimators import Step
 from aopnp.nn import RandomCropFlip
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need

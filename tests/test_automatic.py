@@ -10,34 +10,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aopnp import (
-    AOP,
-    SGD,
-    Chain,
-    CrossEntropy,
-    Dense,
-    Exact,
-    ReLU,
-    Step,
-    Streams,
-    Watched,
-    backprop,
-    fit,
-    side_by_side,
-    stack,
-    to_device,
-    to_host,
-)
+from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, Exact, ReLU, Streams, fit
+from aopnp.arrays import to_device, to_host
 from aopnp.arrays.cuda_sim import device as cuda_sim
-from aopnp.estimators import Automatic, Stacked
+from aopnp.estimators import Automatic, Stacked, Step, Watched, side_by_side, stack
 from aopnp.estimators.automatic import batch_variance, fewest
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.policies import bernoulli
 from aopnp.estimators.policies.water_filled import water_filled
 from aopnp.nn import Conv2d
-from aopnp.training.noise import selection_noise
-from aopnp.training.packing import pack, unpack
-from aopnp.training.saving import load, save
+from aopnp.training import backprop
+from aopnp.training.checkpoint import load, save
+from aopnp.training.selection_noise import epoch_noise
+from aopnp.training.serialise import pack, unpack
 from aopnp.verify import sampling
 from tests.devices import ON_DEVICES, need
 
@@ -367,7 +352,7 @@ def few_steps(device, steps=7):
     rng, estimator = np.random.default_rng(0), Automatic(np.array([0.0, 0.1, 0.5]), every=3)
     layer, streams = Dense(5, 4, estimator), Streams(0, [0, 0, 0])
     layer.initialise(streams, np.float64, device)
-    noise = selection_noise(layer, streams, 1, steps, 12)[layer]
+    noise = epoch_noise(layer, streams, 1, steps, 12)[layer]
     chosen, optimiser = [], SGD(0.2)
     for t in range(steps):
         x, labels = rng.normal(size=(1, 12, 5)), rng.integers(0, 4, (1, 12))

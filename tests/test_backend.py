@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from aopnp import array_module, has_gpu, to_device, to_host
+from aopnp.arrays import array_module, has_gpu, to_device, to_host
 from aopnp.arrays.backend import probe
 from tests.devices import need
 

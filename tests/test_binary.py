@@ -12,26 +12,22 @@ from aopnp import (
     CrossEntropy,
     Exact,
     Flatten,
-    KolenPollack,
     MaxPool2d,
     MeanSquaredError,
-    RandomFeedback,
     RowMemory,
-    SignSymmetric,
-    Step,
     Streams,
-    XavierUniform,
     fit,
-    to_device,
-    to_host,
     topk,
     weightedk,
 )
+from aopnp.arrays import to_device, to_host
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
-from aopnp.nn import BinaryConv2d, BinaryDense, Sign
-from aopnp.nn.softweights import SOFT_WEIGHTS, FloatLatent, Levels
+from aopnp.nn import BinaryConv2d, BinaryDense, Sign, XavierUniform
+from aopnp.nn.feedback import KolenPollack, RandomFeedback, SignSymmetric
+from aopnp.nn.soft_weights import SOFT_WEIGHTS, FloatLatent, Levels
 from aopnp.optim import Bop, Displace
-from aopnp.training.saving import load, save
+from aopnp.training.checkpoint import load, save
 from tests.devices import ON_DEVICES, need
 
 EVERY_STORAGE = pytest.mark.parametrize("storage", SOFT_WEIGHTS.values(), ids=SOFT_WEIGHTS)

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, Exact, ReLU, RowMemory, Step, Streams, fit, side_by_side, topk
+from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, Exact, ReLU, RowMemory, Streams, fit, topk
 from aopnp.arrays.kernels import add_patch_products
+from aopnp.estimators import Step, side_by_side
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.policies import bernoulli
 from aopnp.estimators.policies.water_filled import water_filled
-from aopnp.estimators.sizes import Ratio
+from aopnp.estimators.term_counts import Ratio
 from aopnp.nn import Conv2d, Flatten, KaimingNormal, MaxPool2d, Unflatten
 from aopnp.nn.patch_products import PatchProducts
 from aopnp.nn.unfold import Geometry, unfold_images

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import estimate
-from aopnp.estimators.cost import INTENSITY
+from aopnp.estimators.expected_cost import INTENSITY, expected_cost
 
 RECORD = Path(__file__).parents[1] / "experiments" / "BENCHMARKS.md"
 WITHIN = 1.5
@@ -20,7 +19,7 @@ intensities = st.floats(0.5, 100)
 
 
 def test_the_formulas_written_out() -> None:
-    cost = estimate(8, 3, 2, 4, intensity=2.0)
+    cost = expected_cost(8, 3, 2, 4, intensity=2.0)
     assert cost.exact_flops == 2 * 8 * 3 * 2
     assert cost.flops == 2 * 4 * 3 * 2
     accumulate, keys, gather = 3 * 8 * (3 + 2) * 4, 8 * 8 * 3, 2 * 4 * (3 + 2) * 4
@@ -32,31 +31,31 @@ def test_the_formulas_written_out() -> None:
 
 
 def test_elements_of_eight_bytes_move_twice_as_much() -> None:
-    single, double = (estimate(8, 3, 2, 4, itemsize=size).bytes_moved for size in (4, 8))
+    single, double = (expected_cost(8, 3, 2, 4, itemsize=size).bytes_moved for size in (4, 8))
     keys = 8 * 8 * 3
     assert double - keys == 2 * (single - keys)
 
 
 @given(M=sizes, N=sizes, P=sizes, intensity=intensities)
 def test_to_keep_everything_costs_more_than_exact(M: int, N: int, P: int, intensity: float) -> None:
-    assert estimate(M, N, P, M, intensity=intensity).ratio > 1
+    assert expected_cost(M, N, P, M, intensity=intensity).ratio > 1
 
 
 @given(M=sizes, N=sizes, intensity=intensities)
 def test_a_single_output_never_pays(M: int, N: int, intensity: float) -> None:
-    assert estimate(M, N, 1, 1, intensity=intensity).ratio > 1
+    assert expected_cost(M, N, 1, 1, intensity=intensity).ratio > 1
 
 
 @given(M=sizes, N=sizes, P=sizes, data=st.data())
 def test_each_row_kept_costs_more(M: int, N: int, P: int, data: st.DataObject) -> None:
     K = data.draw(st.integers(1, M))
-    assert estimate(M + 1, N, P, K + 1).ratio > estimate(M + 1, N, P, K).ratio
+    assert expected_cost(M + 1, N, P, K + 1).ratio > expected_cost(M + 1, N, P, K).ratio
 
 
 @given(K=st.integers(1, 100), share=st.integers(2, 64), intensity=intensities)
 def test_an_endless_layer_and_batch_cost_k_over_m(K: int, share: int, intensity: float) -> None:
     wide = 10**9
-    ratio = estimate(K * 10**6 * share, wide, wide, K * 10**6, intensity=intensity).ratio
+    ratio = expected_cost(K * 10**6 * share, wide, wide, K * 10**6, intensity=intensity).ratio
     assert ratio == pytest.approx(1 / share, rel=2e-2)
 
 
@@ -76,7 +75,7 @@ def test_an_endless_layer_and_batch_cost_k_over_m(K: int, share: int, intensity:
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        estimate(**{"M": 8, "N": 3, "P": 2, "K": 4, **changes})
+        expected_cost(**{"M": 8, "N": 3, "P": 2, "K": 4, **changes})
 
 
 def measured(narrowest: int = 1) -> list[tuple[int, int, int, int, float]]:
@@ -90,7 +89,7 @@ def measured(narrowest: int = 1) -> list[tuple[int, int, int, int, float]]:
 def test_the_predicted_ratios_are_near_the_measured_ones_of_the_record() -> None:
     assert len(measured(128)) == 22
     for M, N, P, K, ratio in measured(128):
-        assert ratio / WITHIN < estimate(M, N, P, K).ratio < ratio * WITHIN, (M, N, P, K)
+        assert ratio / WITHIN < expected_cost(M, N, P, K).ratio < ratio * WITHIN, (M, N, P, K)
 
 
 def test_it_is_known_where_a_step_pays() -> None:
@@ -98,12 +97,12 @@ def test_it_is_known_where_a_step_pays() -> None:
     assert {ratio < 1 for *_, ratio in measured()} == {True, False}
     for M, N, P, K, ratio in measured():
         if abs(ratio - 1) > 0.1 and min(N, P) != 64:  # break-even lies near there; fixed costs of the calls decide
-            assert (estimate(M, N, P, K).ratio < 1) == (ratio < 1), (M, N, P, K)
+            assert (expected_cost(M, N, P, K).ratio < 1) == (ratio < 1), (M, N, P, K)
 
 
 def test_the_default_intensity_fits_the_record() -> None:
     def off(intensity: float) -> float:
         steps = measured(128)
-        return sum(math.log(estimate(*size, intensity=intensity).ratio / ratio) ** 2 for *size, ratio in steps)
+        return sum(math.log(expected_cost(*size, intensity=intensity).ratio / ratio) ** 2 for *size, ratio in steps)
 
     assert min((step / 4 for step in range(2, 80)), key=off) == pytest.approx(INTENSITY, abs=1)

@@ -5,25 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import (
-    SGD,
-    Apart,
-    Chain,
-    CrossEntropy,
-    Dense,
-    OuterProducts,
-    Parameter,
-    Step,
-    StepDecay,
-    Streams,
-    Tanh,
-    fit,
-    to_device,
-    to_host,
-)
-from aopnp.optim import AGGREGATIONS, Adam, Critical, ErrorFeedback
+from aopnp import SGD, Chain, CrossEntropy, Dense, Streams, Tanh, fit
+from aopnp.arrays import to_device, to_host
+from aopnp.estimators import OuterProducts, Step
+from aopnp.nn import Parameter
+from aopnp.optim import AGGREGATIONS, Adam, Apart, Critical, ErrorFeedback, StepDecay
 from aopnp.optim.error_feedback import largest
-from aopnp.training.saving import load, save
+from aopnp.training.checkpoint import load, save
 from tests.devices import ON_DEVICES, need
 
 EVERY_AGGREGATION = pytest.mark.parametrize("aggregation", AGGREGATIONS)

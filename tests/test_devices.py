@@ -18,25 +18,21 @@ from aopnp import (
     ReLU,
     ResidualMemory,
     RowMemory,
-    Sigmoid,
     Softmax,
-    Step,
     Streams,
     Tanh,
-    Watched,
-    array_module,
     fit,
     randk,
-    selection_noise,
-    side_by_side,
-    to_device,
-    to_host,
     topk,
     weightedk,
 )
+from aopnp.arrays import array_module, to_device, to_host
 from aopnp.arrays.backend import probe
 from aopnp.arrays.cuda_sim import thread_order
 from aopnp.arrays.kernels import KERNELS, select
+from aopnp.estimators import Step, Watched, side_by_side
+from aopnp.nn import Sigmoid
+from aopnp.training import epoch_noise
 from aopnp.training.rules import backprop
 from aopnp.verify import recorded, spellings
 from tests.devices import ON_DEVICES, need
@@ -183,7 +179,7 @@ def test_a_training_step_never_waits_for_the_device(estimator):
     network, streams = Dense(3, 2, estimator), Streams(0, range(R))
     network.initialise(streams, np.float64, "cuda-sim")
     x, labels = to_device(np.ones((R, 8, 3)), "cuda-sim"), to_device(np.zeros((R, 8), int), "cuda-sim")
-    noise = {layer: to_device(each, "cuda-sim") for layer, each in selection_noise(network, streams, 1, 2, 8).items()}
+    noise = {layer: to_device(each, "cuda-sim") for layer, each in epoch_noise(network, streams, 1, 2, 8).items()}
     optimiser, loss = SGD(0.1, 0.5), CrossEntropy()
     with no_waiting():
         for t in range(2):

@@ -7,40 +7,32 @@ import pytest
 
 from aopnp import (
     AOP,
-    DFA,
-    DIRECT,
-    DKP,
-    DRTP,
-    FDFA,
     SGD,
-    Apart,
     BatchNorm,
     Chain,
     Conv2d,
     CrossEntropy,
     Dense,
     Flatten,
-    Hook,
     MaxPool2d,
     MeanSquaredError,
     ReLU,
-    Residual,
     RowMemory,
-    Step,
-    StepDecay,
     Streams,
     Tanh,
     Unflatten,
-    backprop,
     fit,
-    learn_jacobians,
-    to_host,
     topk,
 )
+from aopnp.arrays import to_host
 from aopnp.arrays.streams import Purpose
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.product import Product
-from aopnp.nn.feedback import FeedbackInit, Uniform, kaiming_uniform, normal, zeros
+from aopnp.nn import Residual
+from aopnp.nn.feedback import DFA, DIRECT, DKP, DRTP, FDFA, FeedbackInit, Hook, Uniform, kaiming_uniform, normal, zeros
+from aopnp.optim import Apart, StepDecay
+from aopnp.training import backprop, learn_jacobians
 from aopnp.training.rules import Backprop
 from tests.devices import ON_DEVICES, need
 from tests.feedback import KINDS, direct, rule_for, train

@@ -6,22 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from aopnp import (
-    DFA,
-    Chain,
-    CrossEntropy,
-    Dense,
-    Levels,
-    MeanSquaredError,
-    RandomFeedback,
-    ReLU,
-    Step,
-    Streams,
-    Tanh,
-    to_device,
-    to_host,
-)
+from aopnp import Chain, CrossEntropy, Dense, MeanSquaredError, ReLU, Streams, Tanh
+from aopnp.arrays import to_device, to_host
 from aopnp.arrays.streams import Purpose
+from aopnp.estimators import Step
 from aopnp.nn import (
     AveragePool2d,
     BatchNorm,
@@ -34,6 +22,8 @@ from aopnp.nn import (
     Residual,
 )
 from aopnp.nn import Sign as SignActivation
+from aopnp.nn.feedback import DFA, RandomFeedback
+from aopnp.nn.soft_weights import Levels
 from aopnp.training.directions import (
     DIRECTIONS,
     Activity,

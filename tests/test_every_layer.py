@@ -5,12 +5,13 @@ import inspect
 import numpy as np
 import pytest
 
-from aopnp import Chain, Streams, nn, to_device, to_host
+from aopnp import Chain, Streams, nn
+from aopnp.arrays import to_device, to_host
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn import Activation
 from aopnp.nn.layer import Layer
-from aopnp.nn.softweights import Levels
+from aopnp.nn.soft_weights import Levels
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need
 
@@ -20,6 +21,7 @@ LAYERS = {
     nn.BatchNorm: (lambda: nn.BatchNorm(6), IMAGES),
     nn.BinaryConv2d: (lambda: nn.BinaryConv2d(6, 5, 3, 1, 1, masked=True), IMAGES),
     nn.BinaryDense: (lambda: nn.BinaryDense(6, 5, storage=Levels(5)), ROWS),
+    nn.Chain: (lambda: nn.Chain(nn.Dense(6, 5), nn.Tanh()), ROWS),
     nn.ChannelDropout: (lambda: nn.ChannelDropout(0.5), IMAGES),
     nn.Conv2d: (lambda: nn.Conv2d(6, 5, 3, 1, 1), IMAGES),
     nn.Dense: (lambda: nn.Dense(6, 5), ROWS),
@@ -46,7 +48,7 @@ STEPS = pytest.mark.parametrize("step", [EVALUATION, Step(index=3, training=True
 def test_every_layer_is_in_the_table():
     exported = [getattr(nn, name) for name in nn.__all__]
     kinds = {kind for kind in exported if inspect.isclass(kind) and issubclass(kind, Layer)}
-    assert kinds - {Activation} == LAYERS.keys()
+    assert kinds - {Layer, Activation} == LAYERS.keys()
 
 
 def prepared(make, shape, dtype=np.float64, device="cpu", R=2):

@@ -7,33 +7,27 @@ import pytest
 
 from aopnp import (
     AOP,
-    FEEDBACKS,
-    POLICIES,
     SGD,
     Adam,
     Chain,
     CrossEntropy,
     Dense,
-    Hook,
     MeanSquaredError,
-    MeasureAlignment,
-    RandomFeedback,
     RowMemory,
-    SignSymmetric,
-    Step,
     Streams,
     Tanh,
-    Transpose,
-    WeightMirror,
     fit,
     randk,
-    to_host,
     topk,
 )
+from aopnp.arrays import to_host
 from aopnp.arrays.streams import Purpose
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
+from aopnp.estimators.policies import POLICIES
 from aopnp.nn import Conv2d
-from aopnp.nn.feedback import KolenPollack
+from aopnp.nn.feedback import FEEDBACKS, Hook, KolenPollack, RandomFeedback, SignSymmetric, Transpose, WeightMirror
+from aopnp.training import MeasureAlignment
 from aopnp.training.rules import Backprop
 from tests.devices import ON_DEVICES, need
 from tests.feedback import layered, train

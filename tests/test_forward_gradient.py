@@ -5,10 +5,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from aopnp import DFA, FDFA, SGD, Chain, CrossEntropy, Dense, KolenPollack, RandomFeedback, Step, Streams, Tanh, fit
+from aopnp import SGD, Chain, CrossEntropy, Dense, Streams, Tanh, fit
 from aopnp.data.batches import epoch_batches
+from aopnp.estimators import Step
 from aopnp.nn import BatchNorm, Dropout
+from aopnp.nn.feedback import DFA, FDFA, KolenPollack, RandomFeedback
 from aopnp.optim import Adam
+from aopnp.training.checkpoint import load, save
 from aopnp.training.directions import (
     DIRECTIONS,
     Activity,
@@ -22,7 +25,6 @@ from aopnp.training.directions import (
 )
 from aopnp.training.directions.strategy import along
 from aopnp.training.rules import ForwardGradient, backprop
-from aopnp.training.saving import load, save
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(24, 6)), RNG.integers(0, 3, 24)

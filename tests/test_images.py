@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aopnp import Chain, Step, array_module, to_device, to_host
+from aopnp import Chain
+from aopnp.arrays import array_module, to_device, to_host
 from aopnp.arrays.kernels import (
     fold,
     gather_columns,
@@ -15,6 +16,7 @@ from aopnp.arrays.kernels import (
     scatter_pixels,
     unfold,
 )
+from aopnp.estimators import Step
 from aopnp.nn import AveragePool2d, Flatten, GlobalAveragePool, MaxPool2d, Unflatten, Unfold
 from aopnp.nn.unfold import Geometry, fold_rows, row_squares, unfold_images
 from aopnp.verify import adjoint, spellings

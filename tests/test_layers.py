@@ -5,9 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import AOP, DFA, Chain, Conv2d, Dense, Hook, Residual, RowMemory, Step, Streams, Tanh, topk
+from aopnp import AOP, Chain, Conv2d, Dense, RowMemory, Streams, Tanh, topk
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
-from aopnp.nn import ACTIVATIONS, LOSSES, BatchNorm, CrossEntropy, Flatten, MeanSquaredError, ReLU, Sign, Softmax
+from aopnp.nn import (
+    ACTIVATIONS,
+    LOSSES,
+    BatchNorm,
+    CrossEntropy,
+    Flatten,
+    MeanSquaredError,
+    ReLU,
+    Residual,
+    Sign,
+    Softmax,
+)
+from aopnp.nn.feedback import DFA, Hook
 from aopnp.nn.layer import Layer
 from aopnp.verify import adjoint
 

@@ -5,25 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import (
-    AOP,
-    SGD,
-    Chain,
-    CrossEntropy,
-    Dense,
-    QueueMemory,
-    RowMemory,
-    Streams,
-    fit,
-    selection_noise,
-    side_by_side,
-    to_host,
-    topk,
-    weightedk,
-)
+from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, QueueMemory, RowMemory, Streams, fit, topk, weightedk
+from aopnp.arrays import to_host
 from aopnp.arrays.streams import Purpose
+from aopnp.estimators import side_by_side
 from aopnp.nn.layer import Layer
-from aopnp.training.noise import EPOCH_SLOTS, LongNoise
+from aopnp.training import epoch_noise
+from aopnp.training.selection_noise import EPOCH_SLOTS, LongNoise
 from tests.devices import ON_DEVICES, need
 
 
@@ -40,7 +28,7 @@ class Slots(Layer):
 def noise_of(slots, runs=(1, 2), epoch=2, number=0, steps=3):
     """Return the noise of layer `number` of a network in which all want so many."""
     layers = [Slots(slots) for _ in range(number + 1)]
-    return selection_noise(Chain(*layers), Streams(5, runs), epoch, steps, 4)[layers[number]]
+    return epoch_noise(Chain(*layers), Streams(5, runs), epoch, steps, 4)[layers[number]]
 
 
 def test_a_layer_of_few_slots_has_its_epoch_drawn_at_once():
@@ -48,7 +36,7 @@ def test_a_layer_of_few_slots_has_its_epoch_drawn_at_once():
     drawn = Streams(5, (1, 2)).draw(Purpose.SELECTION, 2, 0, sample=lambda g: g.gumbel(size=(EPOCH_SLOTS, 2)))
     np.testing.assert_array_equal(noise, drawn[:, ::-1].transpose(2, 0, 1))
     assert isinstance(noise_of(EPOCH_SLOTS + 1), LongNoise)
-    assert not selection_noise(Slots(0), Streams(), 1, 2, 4)
+    assert not epoch_noise(Slots(0), Streams(), 1, 2, 4)
 
 
 def test_the_early_slots_of_many_are_drawn_for_their_step_alone():
@@ -61,7 +49,7 @@ def test_the_early_slots_of_many_are_drawn_for_their_step_alone():
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr("aopnp.training.noise.EPOCH_SLOTS", 6)
+    monkeypatch.setattr("aopnp.training.selection_noise.EPOCH_SLOTS", 6)
 
 
 @pytest.mark.usefixtures("short")
@@ -111,5 +99,5 @@ def test_on_a_device_lie_the_same_numbers_and_nobody_waits_for_them(device):
     for slots in (3, EPOCH_SLOTS + 3):
         layer = Slots(slots)
         with no_waiting():
-            there = selection_noise(layer, Streams(5, (1, 2)), 2, 3, 4, xp)[layer][1]
+            there = epoch_noise(layer, Streams(5, (1, 2)), 2, 3, 4, xp)[layer][1]
         np.testing.assert_array_equal(to_host(there), noise_of(slots)[1])

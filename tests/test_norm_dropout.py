@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import SGD, Chain, CrossEntropy, Dense, Step, Streams, Tanh, array_module, fit, to_device, to_host
+from aopnp import SGD, Chain, CrossEntropy, Dense, Streams, Tanh, fit
+from aopnp.arrays import array_module, to_device, to_host
+from aopnp.estimators import Step
 from aopnp.nn import BatchNorm, ChannelDropout, Dropout
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import SGD, Cosine, OuterProducts, Parameter, Step, StepDecay, WarmUp, to_device, to_host
+from aopnp import SGD
+from aopnp.arrays import to_device, to_host
+from aopnp.estimators import OuterProducts, Step
 from aopnp.estimators.outer_products import SideBySide, add_scaled, dense
-from aopnp.optim import Adam, Apart, Critical, ErrorFeedback, Moments, MultiStep
+from aopnp.nn import Parameter
+from aopnp.optim import Adam, Apart, Cosine, Critical, ErrorFeedback, Moments, MultiStep, StepDecay, WarmUp
 from tests.devices import ON_DEVICES, need
 
 OPTIMISERS = {

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from aopnp import Dense, MeanSquaredError, Step, Streams
+from aopnp import Dense, MeanSquaredError, Streams
+from aopnp.estimators import Step
 from aopnp.training.directions import Orthogonal, Trace, estimate
 from aopnp.training.directions.flat import columns, joined
 from aopnp.training.directions.strategy import gradients

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import AOP, POLICIES, LargestKeys, RowMemory, k_best, topk
+from aopnp import AOP, RowMemory, topk
 from aopnp.arrays.kernels.log_norms import FLOOR
+from aopnp.estimators.policies import POLICIES, LargestKeys, k_best
 from aopnp.verify import Batch, LibrarySubject, Setting, library, sampling
 
 DRAWS = 40_000

@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aopnp import AOP, SGD, Dense, Exact, MeanSquaredError, NoMemory, Parameter, RowMemory, Step, backprop, randk, topk
+from aopnp import AOP, SGD, Dense, Exact, MeanSquaredError, NoMemory, RowMemory, randk, topk
 from aopnp.arrays.backend import to_device, to_host
+from aopnp.estimators import Step
+from aopnp.nn import Parameter
+from aopnp.training import backprop
 from experiments.problems import energy_data
 from tests.devices import need
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import Chain, Dense, ReLU, Step, Streams, Tanh
+from aopnp import Chain, Dense, ReLU, Streams, Tanh
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
 from aopnp.nn import BatchNorm, Dropout, Residual
 from aopnp.verify import adjoint

@@ -6,34 +6,15 @@ import threading
 import numpy as np
 import pytest
 
-from aopnp import (
-    DFA,
-    DIRECT,
-    FDFA,
-    SGD,
-    Backprop,
-    BatchNorm,
-    Chain,
-    CrossEntropy,
-    Dense,
-    Hook,
-    MeanSquaredError,
-    MeasureAlignment,
-    ReLU,
-    Residual,
-    Step,
-    Streams,
-    Tanh,
-    Unlocked,
-    array_module,
-    backprop,
-    fit,
-    learn_jacobians,
-    selection_noise,
-    to_device,
-)
+from aopnp import SGD, BatchNorm, Chain, CrossEntropy, Dense, MeanSquaredError, ReLU, Streams, Tanh, fit
+from aopnp.arrays import array_module, to_device
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.step import EVALUATION
+from aopnp.nn import Residual
+from aopnp.nn.feedback import DFA, DIRECT, FDFA, Hook
+from aopnp.training import Backprop, MeasureAlignment, Unlocked, backprop, learn_jacobians
+from aopnp.training.selection_noise import epoch_noise
 from tests.devices import need
 from tests.feedback import NETWORKS, direct, layered, optimiser, rule_for, train
 
@@ -210,7 +191,7 @@ def test_a_step_on_a_device_waits_for_nothing(name):
     x, labels = np.zeros((2, 8, 32), np.float32), np.zeros((1, 8), np.int64)
     x, labels = to_device(x, "cuda-sim"), to_device(labels, "cuda-sim")
     network.forward(x)
-    noise = selection_noise(network, streams, 1, 2, 8, array_module(x))
+    noise = epoch_noise(network, streams, 1, 2, 8, array_module(x))
     with no_waiting():
         for t in range(2):
             own = {layer: each[t] for layer, each in noise.items()}

@@ -23,19 +23,17 @@ from aopnp import (
     RowMemory,
     Streams,
     Tanh,
-    Watched,
     fit,
-    side_by_side,
-    to_device,
-    to_host,
     topk,
 )
+from aopnp.arrays import to_device, to_host
+from aopnp.estimators import Watched, side_by_side
 from aopnp.estimators.memories import RowState
 from aopnp.nn import BatchNorm
 from aopnp.nn.layer import Layer
 from aopnp.optim import Adam, Apart, Critical, ErrorFeedback, Moments
-from aopnp.training.packing import STATES, pack, unpack
-from aopnp.training.saving import load, save
+from aopnp.training.checkpoint import load, save
+from aopnp.training.serialise import STATES, pack, unpack
 from tests import feedback
 from tests.devices import ON_DEVICES, need
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import to_device, to_host
+from aopnp.arrays import to_device, to_host
 from aopnp.arrays.cuda_sim import device as cuda_sim
 from aopnp.arrays.kernels import log_norms
 from aopnp.arrays.kernels.log_norms import FLOOR

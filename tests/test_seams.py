@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from aopnp import (
     AOP,
-    POLICIES,
     SGD,
     CrossEntropy,
     Dense,
@@ -15,21 +14,17 @@ from aopnp import (
     QueueMemory,
     ResidualMemory,
     RowMemory,
-    Stacked,
-    Step,
     Streams,
-    Watched,
     fit,
     randk,
-    side_by_side,
-    to_device,
-    to_host,
     topk,
 )
+from aopnp.arrays import to_device, to_host
+from aopnp.estimators import Stacked, Step, Watched, side_by_side
 from aopnp.estimators.outer_products import dense
-from aopnp.estimators.policies import ColumnRowSampling, bernoulli, crs
+from aopnp.estimators.policies import POLICIES, ColumnRowSampling, bernoulli, crs
 from aopnp.estimators.scores import Norms, WindowNorms
-from aopnp.estimators.sizes import EpochRatios, Ratio
+from aopnp.estimators.term_counts import EpochRatios, Ratio
 from aopnp.nn import Conv2d
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need

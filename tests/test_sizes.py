@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import AOP, stack, topk
-from aopnp.estimators.sizes import EpochRatios, Ratio, SizeRule, check_size, kept_of
+from aopnp import AOP, topk
+from aopnp.estimators import stack
+from aopnp.estimators.term_counts import EpochRatios, Ratio, SizeRule, check_size, kept_of
 
 counts = st.integers(1, 10_000)
 ratios = st.floats(0, 1)

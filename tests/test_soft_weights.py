@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import SGD, Adam, BatchNorm, Chain, Dense, Parameter, Step, Streams, to_device, to_host
+from aopnp import SGD, Adam, BatchNorm, Chain, Dense, Streams
+from aopnp.arrays import to_device, to_host
 from aopnp.arrays.kernels import move_levels, pack_levels, unpack_levels, unpack_signs
-from aopnp.nn import BinaryDense
-from aopnp.nn.softweights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight, sign
+from aopnp.estimators import Step
+from aopnp.nn import BinaryDense, Parameter
+from aopnp.nn.soft_weights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight, sign
 from aopnp.optim import Apart, Bop, Critical, Displace, StepDecay
-from aopnp.training.packing import pack
-from aopnp.training.stored import Bytes, stored_bytes
+from aopnp.training.memory_footprint import Bytes, stored_bytes
+from aopnp.training.serialise import pack
 from tests.devices import ON_DEVICES, need
 
 BITS = pytest.mark.parametrize("bits", range(1, 9))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aopnp import Streams, array_module, to_device, to_host
+from aopnp import Streams
+from aopnp.arrays import array_module, to_device, to_host
 from aopnp.arrays.backend import DEVICES
 from aopnp.arrays.kernels import philox
 from aopnp.arrays.kernels.philox import words

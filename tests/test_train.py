@@ -19,27 +19,22 @@ from aopnp import (
     ResidualMemory,
     RowMemory,
     Softmax,
-    Stacked,
-    Step,
-    StepDecay,
     Streams,
-    Watched,
     evaluate,
     fit,
     randk,
-    selection_noise,
-    side_by_side,
-    stack,
     topk,
     weightedk,
 )
 from aopnp.data.batches import epoch_batches
+from aopnp.estimators import Stacked, Step, Watched, side_by_side, stack
 from aopnp.estimators.ledger import SPENT
 from aopnp.estimators.outer_products import dense
 from aopnp.nn import BatchNorm
 from aopnp.nn.layer import Layer
-from aopnp.optim import Adam
-from aopnp.training.saving import load, save
+from aopnp.optim import Adam, StepDecay
+from aopnp.training import epoch_noise
+from aopnp.training.checkpoint import load, save
 
 
 def problem(seed=0, n=70, N=6, P=4, dtype=np.float64):
@@ -286,7 +281,7 @@ def test_nothing_is_left_to_train_after_the_last_epoch():
 def test_streams_are_pure_functions_of_seed_run_and_purpose(seed, epoch, steps):
     def noise(runs, estimator, epoch=epoch):
         network = Chain(Dense(2, 2, estimator), Dense(2, 2, estimator))
-        return list(selection_noise(network, Streams(seed, runs), epoch, steps, 4).values())
+        return list(epoch_noise(network, Streams(seed, runs), epoch, steps, 4).values())
 
     row = AOP(topk, 2, RowMemory())
     first, second = noise([1, 2], row)
@@ -335,7 +330,7 @@ def test_divergence_is_reported_where_it_happens_and_disturbs_no_other_replica()
     network1.initialise(streams)
     steps, losses = 0, []
     for e in range(1, epoch + 1):
-        noise = selection_noise(network1, streams, e, 5, 8)[network1]
+        noise = epoch_noise(network1, streams, e, 5, 8)[network1]
         for t, rows in enumerate(epoch_batches(streams, e, 40, 8)):
             with np.errstate(all="ignore"):
                 loss = MeanSquaredError()

@@ -1,10 +1,17 @@
-"""Estimators of the weight gradient. A new one is one file and one line here."""
+"""Estimators of a sum of outer products: its scores, policies and memories, its factored result, its costs.
+
+A new estimator is one file and one line in this table.
+"""
 
 from aopnp.estimators.aop import AOP
 from aopnp.estimators.automatic import Automatic
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
+from aopnp.estimators.expected_cost import Cost, expected_cost
+from aopnp.estimators.outer_products import OuterProducts
 from aopnp.estimators.stacked import Stacked, side_by_side, stack
+from aopnp.estimators.step import EVALUATION, Step
+from aopnp.estimators.term_counts import EpochRatios, Ratio
 from aopnp.estimators.watched import Watched
 
 ESTIMATORS: dict[str, type[Estimator]] = {
@@ -14,4 +21,21 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "watched": Watched,
 }
 
-__all__ = ["AOP", "ESTIMATORS", "Automatic", "Estimator", "Exact", "Stacked", "Watched", "side_by_side", "stack"]
+__all__ = [
+    "AOP",
+    "ESTIMATORS",
+    "EVALUATION",
+    "Automatic",
+    "Cost",
+    "EpochRatios",
+    "Estimator",
+    "Exact",
+    "OuterProducts",
+    "Ratio",
+    "Stacked",
+    "Step",
+    "Watched",
+    "expected_cost",
+    "side_by_side",
+    "stack",
+]

@@ -16,8 +16,8 @@ from aopnp.estimators.memories import Candidates, Memory, NoMemory
 from aopnp.estimators.outer_products import Gradient, Multiply, OuterProducts, as_they_are
 from aopnp.estimators.policies import Policy, Selection, complete, every_row
 from aopnp.estimators.scores import Norms, Score
-from aopnp.estimators.sizes import Kept, Size, check_size, kept_of
 from aopnp.estimators.step import Step
+from aopnp.estimators.term_counts import Kept, Size, check_size, kept_of
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class AOP(Estimator):
         if noise is None or noise.shape[-1] != n:
             raise ValueError(
                 f"expected selection noise of shape [R or 1, {n}], got "
-                f"{None if noise is None else list(noise.shape)}; draw it with selection_noise, as fit does"
+                f"{None if noise is None else list(noise.shape)}; draw it with epoch_noise, as fit does"
             )
         return noise
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module, to_host
 from aopnp.arrays.kernels import log_norms
-from aopnp.arrays.knobs import each
+from aopnp.arrays.per_replica import each
 from aopnp.estimators.aop import AOP
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import add_outer_products
-from aopnp.arrays.knobs import each, per_replica
+from aopnp.arrays.per_replica import each, per_replica
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from aopnp.nn.conv import Conv2d
 from aopnp.nn.dense import Dense
 from aopnp.nn.dropout import ChannelDropout, Dropout
 from aopnp.nn.init import Initialiser, KaimingNormal, XavierUniform, uniform_fan_in, uniform_latent
+from aopnp.nn.layer import Chain, Layer, Parameter
 from aopnp.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from aopnp.nn.norm import BatchNorm
 from aopnp.nn.pooling import AveragePool2d, GlobalAveragePool, MaxPool2d
@@ -32,6 +33,7 @@ __all__ = [
     "BatchNorm",
     "BinaryConv2d",
     "BinaryDense",
+    "Chain",
     "ChannelDropout",
     "Conv2d",
     "CrossEntropy",
@@ -42,9 +44,11 @@ __all__ = [
     "GlobalAveragePool",
     "Initialiser",
     "KaimingNormal",
+    "Layer",
     "Loss",
     "MaxPool2d",
     "MeanSquaredError",
+    "Parameter",
     "RandomCropFlip",
     "ReLU",
     "Residual",

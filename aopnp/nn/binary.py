@@ -23,7 +23,7 @@ from aopnp.nn.conv import Conv2d
 from aopnp.nn.dense import Dense
 from aopnp.nn.init import Initialiser, uniform_latent
 from aopnp.nn.layer import Parameter
-from aopnp.nn.softweights import FloatLatent, Levels, SoftWeight, Storage
+from aopnp.nn.soft_weights import FloatLatent, Levels, SoftWeight, Storage
 
 
 class BinaryDense(Dense):

@@ -6,8 +6,8 @@ from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators import Exact
 from aopnp.estimators.product import Product
 from aopnp.estimators.step import Step
-from aopnp.nn.kept_inputs import ALL_INPUTS, AllInputs, KeptInputs
 from aopnp.nn.layer import Parameter
+from aopnp.nn.sampled_inputs import ALL_INPUTS, AllInputs, KeptInputs
 
 
 class ForwardProduct(Product):

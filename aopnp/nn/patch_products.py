@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import add_patch_products
-from aopnp.arrays.knobs import each, per_replica
+from aopnp.arrays.per_replica import each, per_replica
 from aopnp.estimators.outer_products import OuterProducts
 from aopnp.nn.unfold import Geometry, numbers
 

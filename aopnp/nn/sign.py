@@ -9,7 +9,7 @@ forward gradients through it are unbiased estimates of what its backward pass co
 from aopnp.arrays.backend import Array
 from aopnp.estimators.step import EVALUATION, Step
 from aopnp.nn.activations import Activation
-from aopnp.nn.softweights import sign
+from aopnp.nn.soft_weights import sign
 
 
 class Sign(Activation):

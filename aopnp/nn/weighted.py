@@ -18,9 +18,9 @@ from aopnp.nn.feedback import Feedback, Transpose
 from aopnp.nn.forward_product import ForwardProduct
 from aopnp.nn.init import Initialiser, uniform_fan_in
 from aopnp.nn.input_product import InputProduct
-from aopnp.nn.kept_inputs import ALL_INPUTS, AllInputs, KeptInputs
 from aopnp.nn.layer import Layer, Parameter
 from aopnp.nn.products import Products
+from aopnp.nn.sampled_inputs import ALL_INPUTS, AllInputs, KeptInputs
 
 
 class Weighted(Layer):

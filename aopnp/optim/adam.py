@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.knobs import per_replica
+from aopnp.arrays.per_replica import per_replica
 from aopnp.estimators.outer_products import Gradient, dense
 from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser

@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.knobs import per_replica
+from aopnp.arrays.per_replica import per_replica
 from aopnp.estimators.memories.memory import check_decay
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
-from aopnp.optim.around import Around
+from aopnp.optim.gradient_transformation import Around
 from aopnp.optim.optimiser import Optimiser
 
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.knobs import each, per_replica
+from aopnp.arrays.per_replica import each, per_replica
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
-from aopnp.optim.around import Around
+from aopnp.optim.gradient_transformation import Around
 from aopnp.optim.optimiser import Optimiser
 
 

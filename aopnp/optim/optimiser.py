@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aopnp.arrays.backend import Array
-from aopnp.arrays.knobs import per_replica
+from aopnp.arrays.per_replica import per_replica
 from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter

@@ -1,1 +1,26 @@
-"""What trains: rules that fill the gradients, the loop, saving."""
+"""What trains a network: the loop, the rules that fill the gradients, checkpoints."""
+
+from aopnp.training.checkpoint import load, save
+from aopnp.training.loop import Divergence, History, evaluate, fit
+from aopnp.training.memory_footprint import Bytes, stored_bytes
+from aopnp.training.rules import Backprop, ForwardGradient, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
+from aopnp.training.selection_noise import epoch_noise
+
+__all__ = [
+    "Backprop",
+    "Bytes",
+    "Divergence",
+    "ForwardGradient",
+    "History",
+    "MeasureAlignment",
+    "Rule",
+    "Unlocked",
+    "backprop",
+    "epoch_noise",
+    "evaluate",
+    "fit",
+    "learn_jacobians",
+    "load",
+    "save",
+    "stored_bytes",
+]

@@ -6,8 +6,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from aopnp import AOP, Estimator, Exact, RowMemory, Step, Streams, topk
+from aopnp import AOP, Exact, RowMemory, Streams, topk
 from aopnp.arrays.backend import Array
+from aopnp.estimators import Estimator, Step
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.policies import bernoulli
 from aopnp.nn import Conv2d

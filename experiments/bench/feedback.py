@@ -8,8 +8,12 @@ from statistics import median
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aopnp import DFA, Chain, CrossEntropy, Dense, Hook, Layer, Rule, Step, Streams, Tanh, Unlocked, backprop
+from aopnp import Chain, CrossEntropy, Dense, Streams, Tanh
 from aopnp.arrays.backend import Array
+from aopnp.estimators import Step
+from aopnp.nn import Layer
+from aopnp.nn.feedback import DFA, Hook
+from aopnp.training import Rule, Unlocked, backprop
 from experiments.bench.row import Row, against, in_words
 from experiments.bench.steps import Work
 from experiments.bench.timing import interleaved

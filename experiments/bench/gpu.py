@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from aopnp import AOP, RowMemory, Step, k_best, topk
+from aopnp import AOP, RowMemory, topk
 from aopnp.arrays.backend import Array, array_module, to_device
 from aopnp.arrays.kernels import accumulate
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
+from aopnp.estimators.policies import k_best
 from experiments.paper import configurations
 from experiments.training import load, train_stack
 

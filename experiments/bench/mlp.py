@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, Estimator, Exact, ReLU, RowMemory, Step, Streams, backprop, topk
+from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, Exact, ReLU, RowMemory, Streams, topk
 from aopnp.arrays.backend import Array
+from aopnp.estimators import Estimator, Step
+from aopnp.training import backprop
 from experiments.bench.eager import import_torch, mlp_step
 from experiments.bench.row import Row, against
 from experiments.bench.steps import SHARE, Work

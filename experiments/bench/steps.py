@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aopnp import AOP, Estimator, Exact, OuterProducts, RowMemory, Step, topk
+from aopnp import AOP, Exact, RowMemory, topk
 from aopnp.arrays.backend import Array
+from aopnp.estimators import Estimator, OuterProducts, Step
 from aopnp.estimators.outer_products import add_scaled
 from experiments.bench.row import Row, against
 from experiments.bench.timing import interleaved

@@ -4,9 +4,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aopnp import Rule, XavierUniform
-from aopnp.nn import Initialiser, uniform_latent
+from aopnp.nn import Initialiser, XavierUniform, uniform_latent
 from aopnp.optim import Optimiser
+from aopnp.training import Rule
 from experiments.binary.flips import CountFlips
 from experiments.binary.networks import Parts
 from experiments.binary.problems import BINARY

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from aopnp import Layer, Rule, Step, Streams
+from aopnp import Streams
 from aopnp.arrays.backend import Array
-from aopnp.nn import Loss
-from aopnp.nn.softweights import SoftWeight
+from aopnp.estimators import Step
+from aopnp.nn import Layer, Loss
+from aopnp.nn.soft_weights import SoftWeight
+from aopnp.training import Rule
 
 
 class CountFlips(Rule):

@@ -7,7 +7,7 @@ import numpy as np
 
 from aopnp import Streams
 from aopnp.estimators.step import Step
-from aopnp.training.stored import Bytes, stored_bytes
+from aopnp.training.memory_footprint import Bytes, stored_bytes
 from experiments.binary.config import BinaryConfig
 from experiments.binary.problems import BINARY
 

@@ -7,9 +7,9 @@ norm: the maximum of signs would nearly always be 1.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aopnp import BatchNorm, Chain, Flatten, Layer, MaxPool2d, Unflatten
-from aopnp.nn import BinaryConv2d, BinaryDense, Initialiser, Sign, uniform_latent
-from aopnp.nn.softweights import FloatLatent, Storage
+from aopnp import BatchNorm, Chain, Flatten, MaxPool2d, Unflatten
+from aopnp.nn import BinaryConv2d, BinaryDense, Initialiser, Layer, Sign, uniform_latent
+from aopnp.nn.soft_weights import FloatLatent, Storage
 
 POOL = 0
 BCNN = (1, 1, POOL, 2, 2, POOL)

@@ -10,9 +10,11 @@ frozen                   one bit that stays as it was initialised: batch norm al
 
 from collections.abc import Callable, Sequence
 
-from aopnp import SGD, Adam, Parameter, Step
-from aopnp.nn.softweights import SOFT_WEIGHTS, SoftWeight, Storage
-from aopnp.nn.softweights.levels import Levels
+from aopnp import SGD, Adam
+from aopnp.estimators import Step
+from aopnp.nn import Parameter
+from aopnp.nn.soft_weights import SOFT_WEIGHTS, SoftWeight, Storage
+from aopnp.nn.soft_weights.levels import Levels
 from aopnp.optim import Bop, Displace, Optimiser
 
 STORAGES: dict[str, Storage] = {

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from aopnp import POLICIES
+from aopnp.estimators.policies import POLICIES
 from experiments.deep.config import DEFAULTS, SEAMS, Deep, every_policy, exact, in_order, usual
 from experiments.deep.table import comparison
 from experiments.options import add_running, checked, chosen_device, refuse

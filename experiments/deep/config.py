@@ -4,9 +4,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aopnp import AOP, MEMORIES, POLICIES, Estimator, Rule, Watched, backprop
-from aopnp.estimators.sizes import Ratio
+from aopnp import AOP
+from aopnp.estimators import Estimator, Watched
+from aopnp.estimators.memories import MEMORIES
+from aopnp.estimators.policies import POLICIES
+from aopnp.estimators.term_counts import Ratio
 from aopnp.optim import Optimiser
+from aopnp.training import Rule, backprop
 from experiments.config import UsageError
 from experiments.configuration import off_defaults
 from experiments.deep.networks import Products

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from aopnp import Chain, Dense, Estimator, Exact, Layer, ReLU, nn
+from aopnp import Chain, Dense, Exact, ReLU, nn
+from aopnp.estimators import Estimator
+from aopnp.nn import Layer
 from experiments.deep.normalise import Normalise
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)

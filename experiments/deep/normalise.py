@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from aopnp import Layer, Streams
+from aopnp import Streams
 from aopnp.arrays.backend import Array, to_device
 from aopnp.estimators.step import EVALUATION, Step
+from aopnp.nn import Layer
 
 
 class Normalise(Layer):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from aopnp import POLICIES
+from aopnp.estimators.policies import POLICIES
 from aopnp.nn.feedback import DIRECT
 from experiments.feedback.config import APPROXIMATE, SETUPS, SIZES, FeedbackConfig, combined, default, usual
 from experiments.feedback.rules import INITS, RULES

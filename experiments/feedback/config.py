@@ -4,10 +4,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from aopnp import AOP, MEMORIES, POLICIES, Estimator, Exact, Rule
-from aopnp.estimators.sizes import Ratio
+from aopnp import AOP, Exact
+from aopnp.estimators import Estimator
+from aopnp.estimators.memories import MEMORIES
+from aopnp.estimators.policies import POLICIES
+from aopnp.estimators.term_counts import Ratio
 from aopnp.nn.feedback import DIRECT
 from aopnp.optim import Optimiser
+from aopnp.training import Rule
 from experiments.config import UsageError
 from experiments.feedback import optimisers
 from experiments.feedback.networks import Parts

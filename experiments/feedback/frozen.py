@@ -1,6 +1,7 @@
 """Layers that stay as they were initialised, below layers that learn from their random features."""
 
-from aopnp import Chain, Parameter
+from aopnp import Chain
+from aopnp.nn import Parameter
 
 
 class Frozen(Chain):

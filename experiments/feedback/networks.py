@@ -8,7 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from aopnp import Chain, Dense, Estimator, Exact, Feedback, Hook, Layer, ReLU, Tanh, Transpose, nn
+from aopnp import Chain, Dense, Exact, ReLU, Tanh, nn
+from aopnp.estimators import Estimator
+from aopnp.nn import Layer
+from aopnp.nn.feedback import Feedback, Hook, Transpose
 
 CLASSES = 10
 

@@ -6,8 +6,8 @@ through no moments: decoupled.
 
 from collections.abc import Callable
 
-from aopnp import SGD, Adam, Apart, StepDecay
-from aopnp.optim import Optimiser
+from aopnp import SGD, Adam
+from aopnp.optim import Apart, Optimiser, StepDecay
 
 Recipe = Callable[[str, float, int, int], Optimiser]
 """(rule, step size, steps of an epoch, epochs) -> optimiser."""

@@ -8,12 +8,14 @@ shallow               the hidden layers stay as they were initialised
 
 from functools import partial
 
-from aopnp import Backprop, Chain, Estimator, Exact, Hook, MeasureAlignment, Rule, learn_jacobians
+from aopnp import Chain, Exact
+from aopnp.estimators import Estimator
 from aopnp.nn.feedback import (
     DIRECT,
     DKP,
     Feedback,
     FeedbackInit,
+    Hook,
     KolenPollack,
     RandomFeedback,
     SignSymmetric,
@@ -24,6 +26,7 @@ from aopnp.nn.feedback import (
     normal,
     zeros,
 )
+from aopnp.training import Backprop, MeasureAlignment, Rule, learn_jacobians
 from experiments.feedback.frozen import Frozen
 from experiments.feedback.networks import CLASSES, Parts
 

@@ -4,8 +4,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aopnp import Rule, StepDecay
-from aopnp.optim import Optimiser
+from aopnp.optim import Optimiser, StepDecay
+from aopnp.training import Rule
 from experiments.config import UsageError
 from experiments.configuration import off_defaults
 from experiments.forward.optimisers import OPTIMISERS

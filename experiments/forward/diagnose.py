@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from aopnp import SGD, CrossEntropy, Dense, Layer, Step, Streams
+from aopnp import SGD, CrossEntropy, Dense, Streams
 from aopnp.arrays.backend import Array
 from aopnp.data.batches import epoch_batches
+from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
+from aopnp.nn import Layer
 from aopnp.training.directions import DIRECTIONS, Trace, estimate, measure
 from experiments.forward.networks import mlp
 from experiments.problem import Data

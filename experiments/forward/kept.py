@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from aopnp import ForwardGradient, Streams
+from aopnp import Streams
 from aopnp.estimators.step import Step
+from aopnp.training import ForwardGradient
 from aopnp.training.directions import Trace
-from aopnp.training.packing import pack
+from aopnp.training.serialise import pack
 from experiments.forward.config import ForwardConfig
 from experiments.forward.problems import FORWARD
 

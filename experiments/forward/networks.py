@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from aopnp import BatchNorm, Chain, Conv2d, Dense, Flatten, Layer, MaxPool2d, ReLU, Unflatten
+from aopnp import BatchNorm, Chain, Conv2d, Dense, Flatten, MaxPool2d, ReLU, Unflatten
+from aopnp.nn import Layer
 
 POOL = 0
 SMALL = (1, POOL, 2, POOL, 4, POOL)

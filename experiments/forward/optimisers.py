@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from aopnp import SGD, Adam, StepDecay
-from aopnp.optim import Critical, ErrorFeedback, Optimiser
+from aopnp import SGD, Adam
+from aopnp.optim import Critical, ErrorFeedback, Optimiser, StepDecay
 
 OPTIMISERS: dict[str, Callable[[float, StepDecay], Optimiser]] = {
     "sgd": lambda lr, decay: SGD(lr, schedule=decay),

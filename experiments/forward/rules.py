@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from aopnp import Layer, Rule, Streams, backprop
+from aopnp import Streams
+from aopnp.nn import Layer
+from aopnp.training import Rule, backprop
 from aopnp.training.directions import DIRECTIONS
 from aopnp.training.rules import ForwardGradient
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from aopnp import SGD, CrossEntropy, Rule, Streams, backprop, fit
+from aopnp import SGD, CrossEntropy, Streams, fit
 from aopnp.arrays.backend import Array
 from aopnp.data import Coded
+from aopnp.training import Rule, backprop
 from aopnp.training.directions import Rademacher, measure
 from aopnp.training.rules import ForwardGradient
 from experiments.forward.networks import mlp

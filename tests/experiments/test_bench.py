@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import experiments
-from aopnp import AOP, Exact, RowMemory, Step, topk
+from aopnp import AOP, Exact, RowMemory, topk
+from aopnp.estimators import Step
 from aopnp.estimators.policies import bernoulli
 from experiments.bench import conv, cpu, eager, gpu, grids, growth, memory, mlp, steps, timing
 from experiments.bench.row import Row, against

@@ -12,7 +12,7 @@ import pytest
 from aopnp import Streams
 from aopnp.estimators.step import Step
 from aopnp.nn import CrossEntropy
-from aopnp.nn.softweights import SoftWeight
+from aopnp.nn.soft_weights import SoftWeight
 from experiments.binary.config import BinaryConfig, default
 from experiments.binary.flips import CountFlips
 from experiments.binary.networks import Parts, mlp

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import SGD, Adam, Dense, Layer, Streams, backprop
+from aopnp import SGD, Adam, Dense, Streams
 from aopnp.estimators.step import Step
-from aopnp.nn import BatchNorm, BinaryDense, Sign
-from aopnp.nn.softweights import FloatLatent, SoftWeight
-from aopnp.nn.softweights.levels import Levels
+from aopnp.nn import BatchNorm, BinaryDense, Layer, Sign
+from aopnp.nn.soft_weights import FloatLatent, SoftWeight
+from aopnp.nn.soft_weights.levels import Levels
 from aopnp.optim import Bop, Displace
+from aopnp.training import backprop
 from aopnp.training.rules import ForwardGradient
 from experiments.binary.config import SETUPS, BinaryConfig, default
 from experiments.binary.flips import CountFlips

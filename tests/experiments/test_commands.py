@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy
 
-from aopnp import has_gpu
+from aopnp.arrays import has_gpu
 from aopnp.estimators.ledger import SPENT
 from experiments.__main__ import COMMANDS, main
 from experiments.config import Config, configuration

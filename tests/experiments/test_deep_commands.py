@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import POLICIES
 from aopnp.data import cifar10, mnist
+from aopnp.estimators.policies import POLICIES
 from experiments.config import UsageError
 from experiments.deep.config import DEFAULTS, Deep, exact, usual
 from experiments.results import result_path

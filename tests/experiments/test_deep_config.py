@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import AOP, POLICIES, Exact, NoMemory, RowMemory, Watched
-from aopnp.estimators.sizes import Ratio
+from aopnp import AOP, Exact, NoMemory, RowMemory
+from aopnp.estimators import Watched
+from aopnp.estimators.policies import POLICIES
+from aopnp.estimators.term_counts import Ratio
 from aopnp.optim import SGD, Adam
 from experiments.config import UsageError
 from experiments.deep.config import DEFAULTS, Deep, estimated, every_policy, exact, in_order, usual

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import AOP, Dense, Exact, Layer, Step, Streams, topk
-from aopnp.estimators.sizes import Ratio
-from aopnp.nn import Conv2d
+from aopnp import AOP, Dense, Exact, Streams, topk
+from aopnp.estimators import Step
+from aopnp.estimators.term_counts import Ratio
+from aopnp.nn import Conv2d, Layer
 from aopnp.verify.adjoint import adjoint, tangent_is_derivative
 from experiments.deep.networks import Products, cnn, mlp, wide_resnet
 from experiments.deep.normalise import Normalise

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aopnp import AOP, SGD, CrossEntropy, RowMemory, Step, Streams, backprop, selection_noise, topk
+from aopnp import AOP, SGD, CrossEntropy, RowMemory, Streams, topk
 from aopnp.arrays.backend import to_device, to_host
 from aopnp.data.batches import epoch_batches
+from aopnp.estimators import Step
+from aopnp.training import backprop
+from aopnp.training.selection_noise import epoch_noise
 from aopnp.verify import recorded
 from experiments.config import Config, configuration
 from experiments.problems import PROBLEMS
@@ -71,7 +74,7 @@ def rows_and_keys(device: str, steps: int, data_dir: str) -> tuple[list[np.ndarr
     network.initialise(streams, np.float32, device)
     coded, labels = load("mnist", data_dir, 64, "float32").train
     x = coded.decoded()
-    noise = selection_noise(network, streams, 1, steps, 64)
+    noise = epoch_noise(network, streams, 1, steps, 64)
     optimiser, loss = SGD(0.01), CrossEntropy()
     for t, rows in zip(range(steps), epoch_batches(streams, 1, len(x), 64), strict=False):
         step = Step(t, optimiser.lr(t), {layer: to_device(each[t], device) for layer, each in noise.items()}, True)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import Dense, Streams, backprop
+from aopnp import Dense, Streams
 from aopnp.data.batches import epoch_batches
+from aopnp.training import backprop
 from aopnp.training.directions import DIRECTIONS, Measured, Rademacher
 from aopnp.training.rules import ForwardGradient
 from experiments.config import UsageError

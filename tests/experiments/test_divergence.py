@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import Step, Streams, backprop, evaluate, selection_noise
+from aopnp import Streams, evaluate
 from aopnp.data.batches import epoch_batches
+from aopnp.estimators import Step
+from aopnp.training import backprop
+from aopnp.training.selection_noise import epoch_noise
 from experiments.config import Config, configuration, seven
 from experiments.problems import PROBLEMS
 from experiments.results import result_path
@@ -35,7 +38,7 @@ def first_infinity(config: Config, run: int) -> dict[str, int] | None:
     x, y = data.train
     steps = len(x) // config.batch_size
     for epoch in range(1, config.epochs + 1):
-        noise = selection_noise(network, streams, epoch, steps, config.batch_size)
+        noise = epoch_noise(network, streams, epoch, steps, config.batch_size)
         for t, rows in enumerate(epoch_batches(streams, epoch, len(x), config.batch_size)):
             index = (epoch - 1) * steps + t
             step = Step(index, optimiser.lr(index), {layer: n[t] for layer, n in noise.items()}, training=True)

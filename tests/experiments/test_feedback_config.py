@@ -6,31 +6,26 @@ from typing import Any
 
 import pytest
 
-from aopnp import (
-    AOP,
+from aopnp import AOP, SGD, Adam, Dense, Exact, RowMemory, topk
+from aopnp.estimators.term_counts import Ratio
+from aopnp.nn.feedback import (
     DFA,
     DKP,
     DRTP,
     FDFA,
-    SGD,
-    Adam,
-    Apart,
-    Backprop,
-    Dense,
-    Exact,
     Hook,
     KolenPollack,
-    MeasureAlignment,
     RandomFeedback,
-    RowMemory,
     SignSymmetric,
     Transpose,
+    Uniform,
     WeightMirror,
-    learn_jacobians,
-    topk,
+    kaiming_uniform,
+    normal,
+    zeros,
 )
-from aopnp.estimators.sizes import Ratio
-from aopnp.nn.feedback import Uniform, kaiming_uniform, normal, zeros
+from aopnp.optim import Apart
+from aopnp.training import Backprop, MeasureAlignment, learn_jacobians
 from experiments.config import UsageError
 from experiments.feedback.config import (
     APPROXIMATE,

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import SGD, Chain, CrossEntropy, Dense, Hook, Layer, Streams, fit
+from aopnp import SGD, Chain, CrossEntropy, Dense, Streams, fit
 from aopnp.data import Coded
-from aopnp.nn import BatchNorm
+from aopnp.nn import BatchNorm, Layer
+from aopnp.nn.feedback import Hook
 from experiments.feedback.config import APPROXIMATE, FeedbackConfig, default, usual
 from experiments.feedback.frozen import Frozen
 from experiments.feedback.networks import Parts, alexnet, mlp, two_convolutions

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aopnp import SGD, Adam, backprop
+from aopnp import SGD, Adam
 from aopnp.optim import Critical, ErrorFeedback
+from aopnp.training import backprop
 from aopnp.training.directions import DIRECTIONS
 from aopnp.training.rules import ForwardGradient
 from experiments.config import UsageError

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from aopnp import Conv2d, Dense, Layer, MaxPool2d, Streams
+from aopnp import Conv2d, Dense, MaxPool2d, Streams
+from aopnp.nn import Layer
 from experiments.forward.networks import mlp, small_vgg, vgg16
 from experiments.forward.problems import FORWARD
 from experiments.training import load

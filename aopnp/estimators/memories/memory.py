@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aopnp.arrays.backend import Array
-from aopnp.arrays.knobs import each
+from aopnp.arrays.per_replica import each
 from aopnp.estimators.ledger import Overhead, Terms
 from aopnp.estimators.outer_products import Gradient, OuterProducts
 from aopnp.estimators.policies import Selection

@@ -12,7 +12,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import log_norms
-from aopnp.arrays.knobs import per_replica
+from aopnp.arrays.per_replica import per_replica
 from aopnp.estimators.ledger import Overhead, Terms
 from aopnp.estimators.memories.memory import Candidates, Memory, carry_over, check_decay
 from aopnp.estimators.outer_products import OuterProducts

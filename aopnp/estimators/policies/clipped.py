@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.knobs import each
+from aopnp.arrays.per_replica import each
 from aopnp.estimators.policies.chances import mixed, relative, shares
 from aopnp.estimators.policies.draws import draw_independently, width
 from aopnp.estimators.policies.policy import Selection, check_draws

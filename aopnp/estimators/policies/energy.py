@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.knobs import each
+from aopnp.arrays.per_replica import each
 from aopnp.estimators.policies.chances import mixed, relative, shares
 from aopnp.estimators.policies.draws import draw_with_replacement, first_of
 from aopnp.estimators.policies.largest_keys import k_best

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import select
-from aopnp.arrays.knobs import each
+from aopnp.arrays.per_replica import each
 from aopnp.estimators.policies.policy import Selection
 
 

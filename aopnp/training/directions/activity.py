@@ -19,7 +19,7 @@ from typing import Any
 from aopnp.arrays.backend import Array
 from aopnp.nn import BatchNorm, Dense
 from aopnp.nn.layer import Parameter
-from aopnp.training.directions.noise import Noise, check, draw, for_parameter
+from aopnp.training.directions.entries import Noise, check, draw, for_parameter
 from aopnp.training.directions.strategy import Strategy, Tangents, Trace, add_to
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aopnp.arrays.backend import Array
-from aopnp.training.directions.noise import draw, for_all, laid
+from aopnp.training.directions.entries import draw, for_all, laid
 from aopnp.training.directions.strategy import Strategy, Tangents, Trace, gradients, inner, squared
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aopnp.arrays.backend import Array
-from aopnp.training.directions.noise import SPREAD, Noise, check, for_all, laid
+from aopnp.training.directions.entries import SPREAD, Noise, check, for_all, laid
 from aopnp.training.directions.strategy import Strategy, Tangents, Trace, add_to, along, gradients, inner, squared
 
 

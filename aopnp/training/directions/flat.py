@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.training.directions.noise import flattened, shaped
+from aopnp.training.directions.entries import flattened, shaped
 from aopnp.training.directions.strategy import Tangents, Trace, entries
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aopnp.arrays.backend import Array
-from aopnp.training.directions.noise import for_all
+from aopnp.training.directions.entries import for_all
 from aopnp.training.directions.strategy import Strategy, Tangents, Trace
 
 

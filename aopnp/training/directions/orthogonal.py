@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from aopnp.arrays.backend import Array
+from aopnp.training.directions.entries import for_all
 from aopnp.training.directions.flat import columns, joined, orthonormal, parted, tangents
-from aopnp.training.directions.noise import for_all
 from aopnp.training.directions.strategy import Strategy, Tangents, Trace, entries
 
 

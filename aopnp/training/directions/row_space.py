@@ -16,7 +16,7 @@ import numpy as np
 from aopnp.arrays.backend import Array
 from aopnp.nn import BinaryDense, Dense
 from aopnp.nn.layer import Layer
-from aopnp.training.directions.noise import SPREAD, Noise, check, draw, for_parameter
+from aopnp.training.directions.entries import SPREAD, Noise, check, draw, for_parameter
 from aopnp.training.directions.strategy import Strategy, Tangents, Trace
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from aopnp.arrays.backend import Array
 from aopnp.nn.layer import Parameter
-from aopnp.training.directions.noise import SPREAD, Noise, check, draw, flattened, shaped
+from aopnp.training.directions.entries import SPREAD, Noise, check, draw, flattened, shaped
 from aopnp.training.directions.strategy import Strategy, Tangents, Trace, entries, squared
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from aopnp.arrays.backend import Array
-from aopnp.arrays.knobs import each
+from aopnp.arrays.per_replica import each
 
 
 @runtime_checkable

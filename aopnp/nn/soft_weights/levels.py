@@ -23,7 +23,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import move_levels, pack_levels, unpack_levels, unpack_signs
-from aopnp.nn.softweights.storage import Storage
+from aopnp.nn.soft_weights.storage import Storage
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from aopnp.arrays.backend import Array
 from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
-from aopnp.nn.softweights import SoftWeight
+from aopnp.nn.soft_weights import SoftWeight
 from aopnp.optim.bop import Bop
 from aopnp.optim.optimiser import Optimiser
 

@@ -46,12 +46,12 @@ class LongNoise:
         return xp.concatenate([xp.asarray(drawn[:, ::-1].copy()), self.last[t]], axis=-1)
 
 
-def selection_noise(
+def epoch_noise(
     network: Layer, streams: Streams, epoch: int, steps: int, batch_size: int, xp: ModuleType = np
 ) -> dict[Layer, Noise]:
     """Return the noise of one epoch for each layer that wants some, in arrays of `xp`.
 
-    `selection_noise(...)[layer][t]` is what step t, counted from 0, needs of it. The last slot is drawn first, hence
+    `epoch_noise(...)[layer][t]` is what step t, counted from 0, needs of it. The last slot is drawn first, hence
     the reversals.
     """
 

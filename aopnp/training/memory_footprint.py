@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from aopnp.arrays.backend import Array
 from aopnp.nn.layer import Layer, Parameter
-from aopnp.nn.softweights import SoftWeight
+from aopnp.nn.soft_weights import SoftWeight
 from aopnp.optim import Optimiser
-from aopnp.training.packing import pack
+from aopnp.training.serialise import pack
 
 
 class Bytes(NamedTuple):

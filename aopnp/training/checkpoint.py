@@ -25,8 +25,8 @@ from aopnp.arrays.backend import Array, array_module, to_device, to_host
 from aopnp.arrays.streams import Streams
 from aopnp.nn.layer import Layer, Parameter
 from aopnp.optim import Optimiser
-from aopnp.training.packing import pack, unpack
 from aopnp.training.rules import Rule, backprop
+from aopnp.training.serialise import pack, unpack
 
 FORMAT = "aopnp network, version 1"
 

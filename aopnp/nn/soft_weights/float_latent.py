@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.nn.softweights.storage import Storage, sign
+from aopnp.nn.soft_weights.storage import Storage, sign
 
 
 @dataclass(frozen=True)

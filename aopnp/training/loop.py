@@ -14,8 +14,8 @@ from aopnp.estimators.step import Step
 from aopnp.nn import Loss
 from aopnp.nn.layer import Layer
 from aopnp.optim import Optimiser
-from aopnp.training.noise import selection_noise
 from aopnp.training.rules import Rule, backprop
+from aopnp.training.selection_noise import epoch_noise
 
 Inputs: TypeAlias = Array | Coded
 """Samples [n, N] as numbers, or as bytes that stand for numbers."""
@@ -118,7 +118,7 @@ def _train_epoch(
     """Train one epoch; return its curves and whether each loss and, last, the weights are finite [steps + 1, R]."""
     x, target = data
     xp, steps = array_module(target), len(x) // batch_size
-    noise = selection_noise(network, streams, epoch, steps, batch_size, xp)
+    noise = epoch_noise(network, streams, epoch, steps, batch_size, xp)
     losses, correct = xp.empty((steps, streams.replicas)), []
     for t, rows in enumerate(epoch_batches(streams, epoch, len(x), batch_size, xp)):
         index = (epoch - 1) * steps + t

@@ -11,7 +11,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module, to_device
 from aopnp.nn.layer import Parameter
-from aopnp.nn.softweights.storage import Storage
+from aopnp.nn.soft_weights.storage import Storage
 
 Uniform: TypeAlias = Callable[[int, int, Any], Array]
 """`uniform(step, n, xp)`: n variates of this weight and step, float64 [R or 1, n], of array module xp."""

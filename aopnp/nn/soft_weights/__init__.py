@@ -1,9 +1,9 @@
 """Ways to hold the soft weight behind a binary one. A new one is one file and one line here."""
 
-from aopnp.nn.softweights.float_latent import FloatLatent
-from aopnp.nn.softweights.levels import Levels
-from aopnp.nn.softweights.soft_weight import SoftWeight
-from aopnp.nn.softweights.storage import Storage, sign
+from aopnp.nn.soft_weights.float_latent import FloatLatent
+from aopnp.nn.soft_weights.levels import Levels
+from aopnp.nn.soft_weights.soft_weight import SoftWeight
+from aopnp.nn.soft_weights.storage import Storage, sign
 
 SOFT_WEIGHTS: dict[str, Storage] = {
     "float": FloatLatent(),

@@ -32,12 +32,13 @@ class Cost:
     """Expected time over the exact step's; below 1 it pays. Fixed costs of a call (tens of us) are not in it."""
 
 
-def estimate(M: int, N: int, P: int, K: int, *, itemsize: int = 4, intensity: float = INTENSITY) -> Cost:
+def expected_cost(M: int, N: int, P: int, K: int, *, itemsize: int = 4, intensity: float = INTENSITY) -> Cost:
     """Return the Cost of K of M outer products, row memory included, in a layer of N inputs and P outputs.
 
-    `estimate(256, 1024, 1024, 32).ratio < 1` says that it pays there; `intensity` is how many flops the machine does
-    in the time of a byte, `itemsize` the bytes of an element. Raises ValueError unless 1 <= K <= M, N and P are
-    integers of at least 1 and intensity and itemsize are positive.
+    `expected_cost(256, 1024, 1024, 32).ratio < 1` says that it pays there. `intensity` is how many
+    flops the machine does in the time of a byte, `itemsize` the bytes of an element. Raises
+    ValueError unless 1 <= K <= M, N and P are integers of at least 1 and intensity and itemsize
+    are positive.
     """
     _check(M, N, P, K, itemsize, intensity)
     rows = itemsize * (N + P)
