@@ -28,18 +28,42 @@ from plots import PlotError
 Command = Callable[[argparse.Namespace], int]
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], Command]]] = {
-    "quickstart": ("the seven curves on scikit-learn's digits: table and figure, under a minute", add_quickstart),
+    "quickstart": (
+        "the seven curves on scikit-learn's digits: table and figure, under a minute",
+        add_quickstart,
+    ),
     "energy": ("one configuration of the paper's regression experiment", add_energy),
     "mnist": ("one configuration of the paper's classification experiment", add_mnist),
     "paper": ("all 38 configurations of the paper, 10 runs each, then the six figures", add_paper),
     "products": ("the error of every sampling policy against K on random matrices", add_products),
-    "mlp": ("approximate products on MNIST: three dense layers", partial(add_deep, experiment="mlp")),
-    "cnn": ("approximate products on MNIST: two convolutions, two dense layers", partial(add_deep, experiment="cnn")),
-    "cifar": ("approximate products on CIFAR-10: a residual network", partial(add_deep, experiment="cifar")),
-    "feedback": ("feedback alignment, direct or not, beside back-propagation: MNIST, CIFAR-10", add_feedback),
-    "forward": ("forward gradients, without a backward pass, beside back-propagation: MNIST, CIFAR-10", add_forward),
-    "directions": ("how good forward gradients are, measured beside closed forms, and against size", add_directions),
-    "binary": ("binary networks, their soft weights in few bits or none: MNIST, CIFAR-10", add_binary),
+    "mlp": (
+        "approximate products on MNIST: three dense layers",
+        partial(add_deep, experiment="mlp"),
+    ),
+    "cnn": (
+        "approximate products on MNIST: two convolutions, two dense layers",
+        partial(add_deep, experiment="cnn"),
+    ),
+    "cifar": (
+        "approximate products on CIFAR-10: a residual network",
+        partial(add_deep, experiment="cifar"),
+    ),
+    "feedback": (
+        "feedback alignment, direct or not, beside back-propagation: MNIST, CIFAR-10",
+        add_feedback,
+    ),
+    "forward": (
+        "forward gradients, without a backward pass, beside back-propagation: MNIST, CIFAR-10",
+        add_forward,
+    ),
+    "directions": (
+        "how good forward gradients are, measured beside closed forms, and against size",
+        add_directions,
+    ),
+    "binary": (
+        "binary networks, their soft weights in few bits or none: MNIST, CIFAR-10",
+        add_binary,
+    ),
     "check": ("the agreement with the published curves, z values printed", add_check),
     "bench": ("benchmarks as ratios measured in one run", add_bench),
     "info": ("versions, array backends, where data and results lie", add_info),
@@ -48,7 +72,9 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], Command]]] = 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code. What is wrong with its input is a sentence, never a traceback."""
-    parser = argparse.ArgumentParser(prog="python -m experiments", description="Experiments with Mem-AOP-GD.")
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments", description="Experiments with Mem-AOP-GD."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (line, add) in COMMANDS.items():
         command = commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.")
@@ -60,7 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: finished runs are kept, the same command continues with the others", file=sys.stderr)
+        print(
+            "interrupted: finished runs are kept, the same command continues with the others",
+            file=sys.stderr,
+        )
         return 130
 
 

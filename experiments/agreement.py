@@ -111,7 +111,9 @@ def configurations(dataset: str) -> dict[str, str]:
     """Result-file stem -> recorded file name of the 13 published configurations of a data set."""
     names = {"exact": f"{dataset}_baseline.npz"}
     memories = (("row", "mem"), ("none", "nomem"))
-    for k, policy, (ours, theirs) in product(RECORDED_K[dataset], ("topk", "weightedk", "randk"), memories):
+    for k, policy, (ours, theirs) in product(
+        RECORDED_K[dataset], ("topk", "weightedk", "randk"), memories
+    ):
         names[f"{policy}-{ours}-k{k}"] = f"{dataset}_{policy}_{theirs}_K{k}.npz"
     return names
 
@@ -122,7 +124,8 @@ def summarise(recorded_dir: Path) -> Published:
         dataset: Dataset(
             epochs=list(epochs),
             configurations={
-                stem: _summary(dataset, recorded_dir / file) for stem, file in configurations(dataset).items()
+                stem: _summary(dataset, recorded_dir / file)
+                for stem, file in configurations(dataset).items()
             },
         )
         for dataset, epochs in EPOCHS.items()
@@ -132,20 +135,31 @@ def summarise(recorded_dir: Path) -> Published:
 
 def _summary(dataset: str, path: Path) -> dict[str, Moments]:
     if not path.is_file():
-        raise ValueError(f"expected the recorded runs {path.name} in {path.parent}, got no such file")
+        raise ValueError(
+            f"expected the recorded runs {path.name} in {path.parent}, got no such file"
+        )
     names = QUANTITIES[dataset]
     try:
         with path.open("rb") as file, np.load(file) as arrays:
-            runs = {quantity: np.asarray(arrays[name], np.float64) for quantity, name in names.items()}
+            runs = {
+                quantity: np.asarray(arrays[name], np.float64) for quantity, name in names.items()
+            }
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ValueError(f"expected arrays {list(names.values())} in {path}, got {error}") from error
-    return {quantity: _epoch_moments(dataset, quantity, values, path) for quantity, values in runs.items()}
+        raise ValueError(
+            f"expected arrays {list(names.values())} in {path}, got {error}"
+        ) from error
+    return {
+        quantity: _epoch_moments(dataset, quantity, values, path)
+        for quantity, values in runs.items()
+    }
 
 
 def _epoch_moments(dataset: str, quantity: str, runs: Array, path: Path) -> Moments:
     shape = (RUNS, EPOCHS[dataset][-1])
     if runs.shape != shape or not np.isfinite(runs).all():
-        raise ValueError(f"expected finite {quantity} {shape} in {path}, got {runs.shape} or not finite")
+        raise ValueError(
+            f"expected finite {quantity} {shape} in {path}, got {runs.shape} or not finite"
+        )
     if quantity in ACCURACIES and not (runs.min() >= 0 and runs.max() <= 1):
         raise ValueError(f"expected {quantity} as shares of 1 in {path}, got up to {runs.max():g}")
     pairs = [moments(on_scale(dataset, quantity, runs[:, epoch - 1])) for epoch in EPOCHS[dataset]]
@@ -154,7 +168,9 @@ def _epoch_moments(dataset: str, quantity: str, runs: Array, path: Path) -> Mome
 
 def load_published() -> Published:
     """The statistics that come with the project (published.json beside this file)."""
-    published: Published = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
+    published: Published = json.loads(
+        Path(__file__).with_name("published.json").read_text(encoding="utf-8")
+    )
     return published
 
 
@@ -176,7 +192,9 @@ def compare(
     known, by_quantity = _record(published, dataset, name)
     chosen = known if epochs is None else epochs
     if not chosen or not set(chosen) <= set(known):
-        raise ValueError(f"expected one or more epochs of {known} for {dataset}, got {list(chosen)}")
+        raise ValueError(
+            f"expected one or more epochs of {known} for {dataset}, got {list(chosen)}"
+        )
     rows = []
     for quantity, epoch in product(LOSSES, chosen):
         recorded, at = by_quantity[quantity], known.index(epoch)
@@ -190,23 +208,33 @@ def compare(
 
 def _record(published: Published, dataset: str, name: str) -> tuple[list[int], dict[str, Moments]]:
     if dataset not in published["datasets"]:
-        raise ValueError(f"expected a data set among {sorted(published['datasets'])}, got {dataset!r}")
+        raise ValueError(
+            f"expected a data set among {sorted(published['datasets'])}, got {dataset!r}"
+        )
     record = published["datasets"][dataset]
     if name not in record["configurations"]:
-        raise ValueError(f"expected a configuration among {sorted(record['configurations'])}, got {name!r}")
+        raise ValueError(
+            f"expected a configuration among {sorted(record['configurations'])}, got {name!r}"
+        )
     return record["epochs"], record["configurations"][name]
 
 
 def _values(runs: Runs, epoch: int) -> Array:
     if len(runs) < 2:
-        raise ValueError(f"expected 2 or more runs to know their spread, got {len(runs)}: raise --runs")
-    return np.array([run[epoch - 1] if epoch <= len(run) else None for run in runs], dtype=np.float64)
+        raise ValueError(
+            f"expected 2 or more runs to know their spread, got {len(runs)}: raise --runs"
+        )
+    return np.array(
+        [run[epoch - 1] if epoch <= len(run) else None for run in runs], dtype=np.float64
+    )
 
 
 def root_mean_square(rows: Sequence[Agreement]) -> float:
     """sqrt(mean of z^2), NaN where a z is NaN; ValueError without rows."""
     if not rows:
-        raise ValueError("expected at least one comparison, got none: compare a configuration first")
+        raise ValueError(
+            "expected at least one comparison, got none: compare a configuration first"
+        )
     return math.sqrt(sum(row.z * row.z for row in rows) / len(rows))
 
 
@@ -224,4 +252,6 @@ def _row(row: Agreement) -> str:
 
 
 def _line(dataset: str, configuration: str, quantity: str, *numbers: str) -> str:
-    return f"{dataset:9}{configuration:21}{quantity:15}" + "".join(f"{number:>10}" for number in numbers)
+    return f"{dataset:9}{configuration:21}{quantity:15}" + "".join(
+        f"{number:>10}" for number in numbers
+    )

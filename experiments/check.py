@@ -34,7 +34,9 @@ BEST_BASELINE = {"train_loss": (1.565, 1.575), "val_accuracy": (0.911, 0.918)}
 def add_check(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Add the options of `check`; return what runs it."""
     add_running(parser)
-    parser.add_argument("--only", choices=list(RECORDED_K), help="one of the two experiments (both)")
+    parser.add_argument(
+        "--only", choices=list(RECORDED_K), help="one of the two experiments (both)"
+    )
     return run
 
 
@@ -43,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     device, running = chosen_device(args.device), chosen_running(args)
     checks = {"energy": check_energy, "mnist": check_mnist}
     failures = sum(checks[name](running, device) for name in ([args.only] if args.only else checks))
-    print("agrees with the published results" if not failures else f"{failures} comparisons DISAGREE")
+    print(
+        "agrees with the published results" if not failures else f"{failures} comparisons DISAGREE"
+    )
     return 1 if failures else 0
 
 
@@ -62,19 +66,29 @@ def check_mnist(running: Running, device: str = "cpu") -> int:
     results, last = train_published("mnist", running, device=device), EPOCHS["mnist"][-1:]
     rows = _compare("mnist", results, last, MNIST_FINAL_LIMIT, MNIST_FINAL_LIMIT)
     print(report(rows))
-    return sum(not row.agrees for row in rows) + _check_best_baseline(dict(results)["exact"]["history"])
+    return sum(not row.agrees for row in rows) + _check_best_baseline(
+        dict(results)["exact"]["history"]
+    )
 
 
 def _compare(
-    dataset: str, results: Sequence[tuple[str, dict[str, Any]]], epochs: Sequence[int], final: float, curve: float
+    dataset: str,
+    results: Sequence[tuple[str, dict[str, Any]]],
+    epochs: Sequence[int],
+    final: float,
+    curve: float,
 ) -> list[Agreement]:
     rows: list[Agreement] = []
     for name, result in results:
-        rows += compare(dataset, name, result["history"], epochs=epochs, final_limit=final, curve_limit=curve)
+        rows += compare(
+            dataset, name, result["history"], epochs=epochs, final_limit=final, curve_limit=curve
+        )
     return rows
 
 
-def train_published(dataset: str, running: Running, **changes: Any) -> list[tuple[str, dict[str, Any]]]:
+def train_published(
+    dataset: str, running: Running, **changes: Any
+) -> list[tuple[str, dict[str, Any]]]:
     """Return (name, result) of each configuration that has a published record, trained with `changes` applied."""
     configs = published_configurations(dataset)
     changed = [replace(config, **changes) for config in configs]
@@ -89,12 +103,16 @@ def published_configurations(dataset: str) -> list[Config]:
 
 
 def _check_best_baseline(history: dict[str, list[list[float | None]]]) -> int:
-    finals = {name: np.array([run[-1] for run in history[name]], dtype=float) for name in BEST_BASELINE}
+    finals = {
+        name: np.array([run[-1] for run in history[name]], dtype=float) for name in BEST_BASELINE
+    }
     best = int(np.nanargmin(finals["train_loss"]))
     failures = 0
     for name, (least, most) in BEST_BASELINE.items():
         value = finals[name][best]
         failures += not least <= value <= most
         verdict = "" if least <= value <= most else "  DISAGREES"
-        print(f"best of {len(finals[name])} baseline runs: {name} {value:.4f}, published {least} to {most}{verdict}")
+        print(
+            f"best of {len(finals[name])} baseline runs: {name} {value:.4f}, published {least} to {most}{verdict}"
+        )
     return failures

@@ -71,7 +71,9 @@ class Config:
         smallest = {"runs": 1, "epochs": 1, "batch_size": 1, "seed": 0}
         for name, least in smallest.items():
             if getattr(self, name) < least:
-                raise UsageError(f"expected --{name.replace('_', '-')} of at least {least}, got {getattr(self, name)}")
+                raise UsageError(
+                    f"expected --{name.replace('_', '-')} of at least {least}, got {getattr(self, name)}"
+                )
         if self.policy != "exact" and not 1 <= (self.k or 0) <= self.batch_size:
             raise UsageError(
                 f"expected 1 <= K <= M = {self.batch_size}, got --k {self.k}; lower it or raise --batch-size"
@@ -88,7 +90,9 @@ class Config:
         if self.memory == "queue" and self.capacity != self.batch_size:
             parts.append(f"capacity{self.capacity}")
         names = [field.name for field in fields(self)]
-        return "-".join(parts + off_defaults(self, DEFAULTS[self.dataset], names[names.index("batch_size") :]))
+        return "-".join(
+            parts + off_defaults(self, DEFAULTS[self.dataset], names[names.index("batch_size") :])
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the "config" entry of the result file; capacity, which few have, comes last."""
@@ -96,13 +100,17 @@ class Config:
         return entries | {"capacity": entries.pop("capacity")}
 
 
-def configuration(dataset: str, policy: str | None = None, memory: str | None = None, **changes: Any) -> Config:
+def configuration(
+    dataset: str, policy: str | None = None, memory: str | None = None, **changes: Any
+) -> Config:
     """Return the default configuration of `dataset` with another policy and memory, and `changes` applied.
 
     The exact gradient has neither K nor memory; a queue holds a batch unless a capacity is given.
     """
     default = DEFAULTS[dataset]
-    config = replace(default, policy=policy or default.policy, memory=memory or default.memory, **changes)
+    config = replace(
+        default, policy=policy or default.policy, memory=memory or default.memory, **changes
+    )
     if config.policy == "exact":
         return replace(config, memory="none", k=None)
     if config.memory == "queue" and config.capacity is None:
@@ -115,19 +123,27 @@ def seven(dataset: str, k: int, **changes: Any) -> list[Config]:
 
     Like estimators stand together, so that a lock-step program stacks them.
     """
-    schemes = [("exact", "none")] + [(policy, memory) for memory in ("none", "row") for policy in PAPER_POLICIES]
+    schemes = [("exact", "none")] + [
+        (policy, memory) for memory in ("none", "row") for policy in PAPER_POLICIES
+    ]
     return [configuration(dataset, policy, memory, k=k, **changes) for policy, memory in schemes]
 
 
 def _images(dataset: str) -> Config:
-    return Config("mnist", dataset, "topk", "row", None, k=8, batch_size=64, epochs=30, runs=10, lr=0.01)
+    return Config(
+        "mnist", dataset, "topk", "row", None, k=8, batch_size=64, epochs=30, runs=10, lr=0.01
+    )
 
 
 DEFAULTS = {
-    "energy": Config("energy", "energy", "topk", "row", None, k=9, batch_size=144, epochs=100, runs=10, lr=0.01),
+    "energy": Config(
+        "energy", "energy", "topk", "row", None, k=9, batch_size=144, epochs=100, runs=10, lr=0.01
+    ),
     "mnist": _images("mnist"),
     "fashion_mnist": _images("fashion_mnist"),
     "kmnist": _images("kmnist"),
-    "digits": Config("quickstart", "digits", "topk", "row", None, k=8, batch_size=64, epochs=40, runs=5, lr=0.05),
+    "digits": Config(
+        "quickstart", "digits", "topk", "row", None, k=8, batch_size=64, epochs=40, runs=5, lr=0.05
+    ),
 }
 """The paper's values (arXiv 2110.09164, section 4), and the quickstart's."""

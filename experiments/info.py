@@ -13,18 +13,29 @@ from experiments.results import environment
 
 def add_info(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Add the options of `info`; return what runs it."""
-    parser.add_argument("--data-dir", help="folder of the data sets ($AOPNP_DATA_DIR, else the user's cache directory)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the result files (%(default)s)")
+    parser.add_argument(
+        "--data-dir",
+        help="folder of the data sets ($AOPNP_DATA_DIR, else the user's cache directory)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), help="folder of the result files (%(default)s)"
+    )
     return run
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what this installation can do; return the exit code."""
     blas = ", ".join(
-        f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"
+        f"{pool['internal_api']} {pool['version']}"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
     )
     lines = {
-        **{name: value or "not installed" for name, value in environment("cpu").items() if name != "device"},
+        **{
+            name: value or "not installed"
+            for name, value in environment("cpu").items()
+            if name != "device"
+        },
         "cpu": f"works (BLAS: {blas})",
         "gpu": _device("gpu"),
         "cuda-sim": _device("cuda-sim"),

@@ -13,7 +13,9 @@ from experiments.config import UsageError
 from experiments.results import SCHEMA, environment
 
 
-def measured(path: Path, config: dict[str, Any], measure: Callable[[], dict[str, Any]], force: bool) -> dict[str, Any]:
+def measured(
+    path: Path, config: dict[str, Any], measure: Callable[[], dict[str, Any]], force: bool
+) -> dict[str, Any]:
     """Return the content of `path`, the result of `config`; UsageError for a file that is another's or damaged."""
     found = None if force else _read(path, config)
     if found is not None:
@@ -49,8 +51,13 @@ def _read(path: Path, config: dict[str, Any]) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise UsageError(f"expected a result file in JSON, got {path}: {error}; {cure}") from error
-    if not isinstance(content, dict) or (content.get("schema"), content.get("config")) != (SCHEMA, config):
-        raise UsageError(f"expected the result of these options in {path}, got one of others; {cure}")
+    if not isinstance(content, dict) or (content.get("schema"), content.get("config")) != (
+        SCHEMA,
+        config,
+    ):
+        raise UsageError(
+            f"expected the result of these options in {path}, got one of others; {cure}"
+        )
     return content
 
 
@@ -63,7 +70,9 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         if content:
             os.replace(temporary, path)
     except OSError as error:
-        raise UsageError(f"expected an output folder that can be written, got {error}; choose another --out") from error
+        raise UsageError(
+            f"expected an output folder that can be written, got {error}; choose another --out"
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

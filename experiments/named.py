@@ -44,4 +44,6 @@ class Named:
         """Raise UsageError where a value is below its smallest."""
         for name, least in smallest.items():
             if getattr(self, name) < least:
-                raise UsageError(f"expected --{name.replace('_', '-')} of at least {least}, got {getattr(self, name)}")
+                raise UsageError(
+                    f"expected --{name.replace('_', '-')} of at least {least}, got {getattr(self, name)}"
+                )

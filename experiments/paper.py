@@ -21,15 +21,23 @@ FIGURES = {
 
 def configurations(dataset: str, device: str = "cpu") -> list[Config]:
     """Return the 19 configurations of a data set: the baseline and six schemes for each of three K."""
-    found = {config: None for k in FIGURES[dataset].values() for config in seven(dataset, k, device=device)}
-    return sorted(found, key=lambda config: (config.policy != "exact", config.memory != "none"))  # like ones together
+    found = {
+        config: None
+        for k in FIGURES[dataset].values()
+        for config in seven(dataset, k, device=device)
+    }
+    return sorted(
+        found, key=lambda config: (config.policy != "exact", config.memory != "none")
+    )  # like ones together
 
 
 def add_paper(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Add the options of `paper`; return what runs it."""
     add_running(parser)
     parser.add_argument("--only", choices=list(FIGURES), help="one of the two experiments (both)")
-    parser.add_argument("--figures", type=Path, default=Path("figures"), help="folder of the figures (%(default)s)")
+    parser.add_argument(
+        "--figures", type=Path, default=Path("figures"), help="folder of the figures (%(default)s)"
+    )
     parser.add_argument(
         "--recorded",
         type=Path,
@@ -42,7 +50,9 @@ def add_paper(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
 def run(args: argparse.Namespace) -> int:
     """Train what is missing and draw the figures; return the exit code."""
     if args.recorded and not args.recorded.is_dir():
-        raise UsageError(f"expected the folder of the published runs, got {args.recorded}; correct --recorded")
+        raise UsageError(
+            f"expected the folder of the published runs, got {args.recorded}; correct --recorded"
+        )
     datasets = [args.only] if args.only else list(FIGURES)
     device, running = chosen_device(args.device), chosen_running(args)
     configs = [config for dataset in datasets for config in configurations(dataset, device)]

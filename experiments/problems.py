@@ -54,7 +54,9 @@ def digits_data(data_dir: str | None, batch_size: int) -> Data:
     from sklearn.model_selection import train_test_split
 
     x, y = load_digits(return_X_y=True)
-    train, test, train_y, test_y = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=0)
+    train, test, train_y, test_y = train_test_split(
+        x / 16, y, test_size=0.2, stratify=y, random_state=0
+    )
     seen = len(train) // batch_size * batch_size
     return Data((train, train_y), (test, test_y), seen, len(test))
 
@@ -65,7 +67,11 @@ def _double_softmax(estimator: Estimator) -> Layer:
 
 
 def _images(name: str) -> Problem:
-    return Problem(lambda folder, batch_size: image_data(name, folder, batch_size), _double_softmax, CrossEntropy)
+    return Problem(
+        lambda folder, batch_size: image_data(name, folder, batch_size),
+        _double_softmax,
+        CrossEntropy,
+    )
 
 
 PROBLEMS = {

@@ -26,7 +26,9 @@ CHUNK = 50
 """Repeats in one call: 50 times a few matrices of 100 x 100 stay in the processor's caches."""
 
 
-def errors(family: str, size: int, repeats: int, ks: Sequence[int], seed: int) -> Iterator[tuple[int, Array]]:
+def errors(
+    family: str, size: int, repeats: int, ks: Sequence[int], seed: int
+) -> Iterator[tuple[int, Array]]:
     """Yield (repeats done, errors float64 [methods, ks, repeats of the chunk]) until all repeats are done.
 
     A repeat depends on (seed, family, its number) alone, and all methods and K of it share matrices and noise.
@@ -72,7 +74,9 @@ def _errors_of(a: Array, b: Array, noise: Array, ks: Sequence[int]) -> Array:
         kept_a, kept_b = gather(a, b, selection.rows, selection.weights, selection.count)
         return kept_a.swapaxes(1, 2) @ kept_b
 
-    return np.array([[_norm(estimate(method, k) - exact) / scale for k in ks] for method in METHODS])
+    return np.array(
+        [[_norm(estimate(method, k) - exact) / scale for k in ks] for method in METHODS]
+    )
 
 
 def _norm(x: Array) -> Array:

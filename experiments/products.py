@@ -50,11 +50,21 @@ def add_products(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespac
     add = parser.add_argument
     add("--size", type=int, default=SIZE, help="rows and columns of the matrices (%(default)s)")
     add("--repeats", type=int, default=1000, help="pairs of matrices of each family (%(default)s)")
-    add("--ks", type=int, nargs="+", metavar="K", help="outer products kept (15 numbers and the size)")
+    add(
+        "--ks",
+        type=int,
+        nargs="+",
+        metavar="K",
+        help="outer products kept (15 numbers and the size)",
+    )
     add("--seed", type=int, default=0, help="seed of matrices and noise (%(default)s)")
-    add("--out", type=Path, default=Path("results"), help="folder of the result files (%(default)s)")
+    add(
+        "--out", type=Path, default=Path("results"), help="folder of the result files (%(default)s)"
+    )
     add("--figures", type=Path, default=Path("figures"), help="folder of the figure (%(default)s)")
-    add("--no-progress", action="store_true", help="no progress bar (there is none in a log anyway)")
+    add(
+        "--no-progress", action="store_true", help="no progress bar (there is none in a log anyway)"
+    )
     add("--force", action="store_true", help="measure again although a result exists")
     return run
 
@@ -77,7 +87,9 @@ def _check(args: argparse.Namespace, ks: Sequence[int]) -> None:
         if getattr(args, name) < least:
             raise UsageError(f"expected --{name} of at least {least}, got {getattr(args, name)}")
     if not 1 <= ks[0] <= ks[-1] <= args.size:
-        raise UsageError(f"expected --ks from 1 to {args.size}, the size, got {' '.join(map(str, ks))}")
+        raise UsageError(
+            f"expected --ks from 1 to {args.size}, the size, got {' '.join(map(str, ks))}"
+        )
 
 
 def _result(args: argparse.Namespace, family: str, ks: Sequence[int]) -> dict[str, Any]:
@@ -103,7 +115,12 @@ def _errors(args: argparse.Namespace, family: str, ks: Sequence[int]) -> dict[st
 
 def compare(results: dict[str, dict[str, Any]]) -> tuple[list[str], int]:
     """Return a table of the published values beside ours, and how many are off by more than LIMIT."""
-    rows, failures = [f"{'entries':8} {'K':>3}  {'policy':20} {'published':>9} {'ours':>8} {'off by':>9} {'+-':>7}"], 0
+    rows, failures = (
+        [
+            f"{'entries':8} {'K':>3}  {'policy':20} {'published':>9} {'ours':>8} {'off by':>9} {'+-':>7}"
+        ],
+        0,
+    )
     for family, content in results.items():
         if content["config"]["size"] != SIZE:
             return [f"published values are for --size {SIZE}: nothing to compare with"], 0
@@ -112,10 +129,14 @@ def compare(results: dict[str, dict[str, Any]]) -> tuple[list[str], int]:
             for k, value in zip(PUBLISHED_K, published, strict=True):
                 if k not in measured["k"]:
                     continue
-                mean, std = (measured[quantity][measured["k"].index(k)] for quantity in ("mean", "std"))
+                mean, std = (
+                    measured[quantity][measured["k"].index(k)] for quantity in ("mean", "std")
+                )
                 off, error = mean / value - 1, std / np.sqrt(content["config"]["repeats"]) / value
                 failed = abs(off) > LIMIT
                 failures += failed
                 entries, verdict = f"N({FAMILIES[family]:.0f}, 1)", "  DISAGREES" if failed else ""
-                rows.append(f"{entries:8} {k:3}  {name:20} {value:9.3f} {mean:8.4f} {off:+9.1%} {error:7.1%}{verdict}")
+                rows.append(
+                    f"{entries:8} {k:3}  {name:20} {value:9.3f} {mean:8.4f} {off:+9.1%} {error:7.1%}{verdict}"
+                )
     return rows, failures

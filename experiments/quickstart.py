@@ -15,7 +15,9 @@ from plots import draw
 def add_quickstart(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Add the options of `quickstart`; return what runs it."""
     add_running(parser, data=False)
-    parser.add_argument("--figures", type=Path, default=Path("figures"), help="folder of the figure (%(default)s)")
+    parser.add_argument(
+        "--figures", type=Path, default=Path("figures"), help="folder of the figure (%(default)s)"
+    )
     return run
 
 

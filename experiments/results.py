@@ -52,7 +52,9 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"expected an output folder that can be written, got {error}; choose another --out") from error
+        raise UsageError(
+            f"expected an output folder that can be written, got {error}; choose another --out"
+        ) from error
 
 
 def read_json(path: Path, config: Configuration) -> dict[str, Any] | None:
@@ -70,11 +72,17 @@ def read_json(path: Path, config: Configuration) -> dict[str, Any] | None:
         raise UsageError(f"expected a result file in JSON, got {path}: {error}; {cure}") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-        raise UsageError(f"expected a result file of schema {SCHEMA}, got {path} of schema {found}; {cure}")
+        raise UsageError(
+            f"expected a result file of schema {SCHEMA}, got {path} of schema {found}; {cure}"
+        )
     if content.get("config") != config.as_dict():
-        raise UsageError(f"expected the configuration {config.stem()}, got another one in {path}; {cure}")
+        raise UsageError(
+            f"expected the configuration {config.stem()}, got another one in {path}; {cure}"
+        )
     if missing := {"history", "seconds"} - content.keys():
-        raise UsageError(f"expected a whole result file, got {path} without {' and '.join(sorted(missing))}; {cure}")
+        raise UsageError(
+            f"expected a whole result file, got {path} without {' and '.join(sorted(missing))}; {cure}"
+        )
     return content
 
 
@@ -85,7 +93,12 @@ def read_run(out: Path, config: Configuration, run: int) -> dict[str, Any] | Non
 
 def write_run(out: Path, config: Configuration, run: int, record: dict[str, Any]) -> None:
     """Keep the record of a finished run."""
-    _write(out, config, run_path(out, config, run), {"schema": SCHEMA, "config": config.as_dict(), **record})
+    _write(
+        out,
+        config,
+        run_path(out, config, run),
+        {"schema": SCHEMA, "config": config.as_dict(), **record},
+    )
 
 
 def merge(out: Path, config: Configuration) -> None:
@@ -101,7 +114,9 @@ def merge(out: Path, config: Configuration) -> None:
         "status": "diverged" if diverged else "finished",
         **({"diverged_at": diverged[0]} if diverged else {}),
         "config": config.as_dict(),
-        "history": {name: [record["history"][name] for record in found] for name in found[0]["history"]},
+        "history": {
+            name: [record["history"][name] for record in found] for name in found[0]["history"]
+        },
         "seconds": {"total": sum(seconds), "per_run": seconds},
         "environment": environment(config.device),
     }
@@ -137,6 +152,8 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     command = ["git", "rev-parse", "HEAD"]
     with contextlib.suppress(OSError):
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+        )
         return done.stdout.strip() or None
     return None

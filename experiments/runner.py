@@ -20,7 +20,15 @@ from tqdm import tqdm
 
 from experiments.config import UsageError
 from experiments.configuration import Configuration
-from experiments.results import forget_runs, merge, prepare, read_json, read_run, result_path, write_run
+from experiments.results import (
+    forget_runs,
+    merge,
+    prepare,
+    read_json,
+    read_run,
+    result_path,
+    write_run,
+)
 from experiments.training import Member, load, train_stack
 
 
@@ -39,7 +47,9 @@ def train_all(configs: Sequence[Configuration], running: Running) -> list[dict[s
     """Return the contents of all result files of `configs`, training only what is not there yet."""
     for config in configs:
         config.check()
-    unfinished = [c for c in configs if running.force or read_json(result_path(running.out, c), c) is None]
+    unfinished = [
+        c for c in configs if running.force or read_json(result_path(running.out, c), c) is None
+    ]
     _check_data(unfinished, running.data_dir)
     for config in unfinished:
         prepare(running.out, config)
@@ -97,12 +107,16 @@ def _missing(configs: Sequence[Configuration], out: Path) -> list[list[Member]]:
 
 def _check_data(configs: Sequence[Configuration], data_dir: str | None) -> None:
     """Load the data here first, so that what is wrong with it is said once and before anything starts."""
-    for dataset, batch_size, dtype in dict.fromkeys((c.dataset, c.batch_size, c.dtype) for c in configs):
+    for dataset, batch_size, dtype in dict.fromkeys(
+        (c.dataset, c.batch_size, c.dtype) for c in configs
+    ):
         data = load(dataset, data_dir, batch_size, dtype)
         # Image data are validated in full batches: none is left where a batch is larger than their test set.
         rows = len(data.train[0]) if len(data.validation[0]) else data.validation_total
         if batch_size > rows:
-            raise UsageError(f"expected --batch-size of at most {rows}, the rows there are, got {batch_size}; lower it")
+            raise UsageError(
+                f"expected --batch-size of at most {rows}, the rows there are, got {batch_size}; lower it"
+            )
 
 
 def _forget(out: Path, config: Configuration) -> None:

@@ -22,7 +22,9 @@ def add_energy(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace]
 def add_mnist(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Add the options of `mnist`; return what runs it."""
     choices = ["mnist", "fashion_mnist", "kmnist"]
-    parser.add_argument("--dataset", choices=choices, default="mnist", help="images to classify (%(default)s)")
+    parser.add_argument(
+        "--dataset", choices=choices, default="mnist", help="images to classify (%(default)s)"
+    )
     add_configuration(parser, "mnist")
     add_running(parser)
     return lambda args: run(args, args.dataset)
@@ -39,7 +41,11 @@ def run(args: argparse.Namespace, dataset: str) -> int:
 
 def report_divergence(configs: Sequence[Configuration], results: Sequence[dict[str, Any]]) -> int:
     """Say on standard error which results diverged, and where; return the exit code, 1 if there is one."""
-    diverged = [(c, r["diverged_at"]) for c, r in zip(configs, results, strict=True) if r["status"] == "diverged"]
+    diverged = [
+        (c, r["diverged_at"])
+        for c, r in zip(configs, results, strict=True)
+        if r["status"] == "diverged"
+    ]
     for config, at in diverged:
         print(
             f"{config.dataset}/{config.stem()}: run {at['run']} diverged: its loss stopped being finite at step "

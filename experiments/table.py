@@ -20,14 +20,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return cells as text in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     )
 
 
 def _row(result: dict[str, Any]) -> tuple[str, ...]:
     config, history = result["config"], result["history"]
     exact = config["policy"] == "exact"
-    scheme = "exact" if exact else f"{config['policy']}, memory {config['memory']}, K = {config['k']}"
+    scheme = (
+        "exact" if exact else f"{config['policy']}, memory {config['memory']}, K = {config['k']}"
+    )
     share = 1.0 if exact else config["k"] / config["batch_size"]
     marked = scheme if result["status"] == "finished" else f"{scheme} ({result['status']})"
     finals = (final(history.get(name)) for name in ("train_loss", "val_loss", "val_accuracy"))

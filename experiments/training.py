@@ -40,7 +40,10 @@ def train_stack(members: Sequence[Member], data_dir: str | None) -> list[dict[st
     Returns a record each: {"history": {curve: [epochs]}, "diverged_at": None or {...}, "seconds": its share}.
     """
     config, began = members[0][0], time.perf_counter()
-    problem, data = PROBLEMS[config.dataset], load(config.dataset, data_dir, config.batch_size, config.dtype)
+    problem, data = (
+        PROBLEMS[config.dataset],
+        load(config.dataset, data_dir, config.batch_size, config.dtype),
+    )
     network = problem.network(config.estimators([each for each, _ in members]))
     streams = Streams(config.seed, [run for _, run in members])
     network.initialise(streams, config.dtype, config.device)
@@ -59,26 +62,41 @@ def train_stack(members: Sequence[Member], data_dir: str | None) -> list[dict[st
             validation_batch=problem.validation_batch,
         )
     seconds = (time.perf_counter() - began) / len(members)
-    return [record(history, r, run, data, config) | {"seconds": seconds} for r, (config, run) in enumerate(members)]
+    return [
+        record(history, r, run, data, config) | {"seconds": seconds}
+        for r, (config, run) in enumerate(members)
+    ]
 
 
 def _moved(pair: tuple[Inputs, Array], device: str) -> tuple[Inputs, Array]:
     x, target = pair
-    return x.to_device(device) if isinstance(x, Coded) else to_device(x, device), to_device(target, device)
+    return x.to_device(device) if isinstance(x, Coded) else to_device(x, device), to_device(
+        target, device
+    )
 
 
-def record(history: History, replica: int, run: int, data: Data, config: Configuration) -> dict[str, Any]:
+def record(
+    history: History, replica: int, run: int, data: Data, config: Configuration
+) -> dict[str, Any]:
     """Return what one replica's run left: curves with null where not finite, and after a divergence."""
     epochs, train_rows = config.epochs, len(data.train[0]) // config.batch_size * config.batch_size
     validation_rows = len(data.validation[0])
-    counted = {"train_accuracy": train_rows / data.train_total, "val_accuracy": validation_rows / data.validation_total}
+    counted = {
+        "train_accuracy": train_rows / data.train_total,
+        "val_accuracy": validation_rows / data.validation_total,
+    }
     divergence = history.diverged.get(replica)
     last = epochs if divergence is None else divergence.epoch
     curves = {
-        name: _finite(history[name][:last, replica] * counted.get(name, 1.0)) + [None] * (epochs - last)
+        name: _finite(history[name][:last, replica] * counted.get(name, 1.0))
+        + [None] * (epochs - last)
         for name in history.curves
     }
-    where = None if divergence is None else {"run": run, "epoch": divergence.epoch, "step": divergence.step}
+    where = (
+        None
+        if divergence is None
+        else {"run": run, "epoch": divergence.epoch, "step": divergence.step}
+    )
     return {"history": curves, "diverged_at": where}
 
 

@@ -8,7 +8,9 @@ __all__ = ["NAMES", "PlotError", "draw"]
 
 GROWTH = ("growth-k", "growth-width", "growth-batch", "growth-replicas")
 DEEP = ("mlp", "mlp-full", "cnn", "cnn-full", "cifar", "cifar-full")
-FEEDBACK = tuple(f"feedback-{data}{full}" for data in ("mnist", "cifar", "alexnet") for full in ("", "-full"))
+FEEDBACK = tuple(
+    f"feedback-{data}{full}" for data in ("mnist", "cifar", "alexnet") for full in ("", "-full")
+)
 COMBINED = tuple(f"{name}-combine" for name in FEEDBACK)
 FORWARD = ("forward", "forward-narrow", "forward-vgg", "forward-vgg16")
 BINARY = ("binary", "binary-mlp", "binary-bvgg16")
@@ -18,7 +20,12 @@ NAMES = (*PAPER, *GROWTH, *DEEP, *FEEDBACK, *COMBINED, *FORWARD, *BINARY, *MEASU
 
 
 def draw(
-    name: str, results: Path, out: Path, recorded: Path | None = None, device: str = "cpu", suffix: str = ""
+    name: str,
+    results: Path,
+    out: Path,
+    recorded: Path | None = None,
+    device: str = "cpu",
+    suffix: str = "",
 ) -> list[Path]:
     """Draw one figure of NAMES from the result files below `results`; returns [out/name.png, out/name.svg].
 
@@ -32,7 +39,9 @@ def draw(
     try:
         from plots import figures, style
     except ModuleNotFoundError as error:
-        raise PlotError(f"figures need matplotlib, got {error}: pip install 'aopnp[experiments]'") from error
+        raise PlotError(
+            f"figures need matplotlib, got {error}: pip install 'aopnp[experiments]'"
+        ) from error
     with style.house_style():
         figure = figures.figure(name, results, recorded, device, suffix)
         return style.save(figure, name + suffix, out)

@@ -11,7 +11,9 @@ from plots import NAMES, PlotError, draw
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command with their defaults."""
-    words = argparse.ArgumentParser(prog="python -m plots", description="Draw figures from result files.")
+    words = argparse.ArgumentParser(
+        prog="python -m plots", description="Draw figures from result files."
+    )
     words.add_argument(
         "names", nargs="+", choices=NAMES, metavar="NAME",
         help="2a 2b 2c: energy, K = 18, 9, 3; 3a 3b 3c: mnist, K = 32, 16, 8; quickstart: the digits; "

@@ -16,7 +16,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from plots.results import PlotError, Result, read
-from plots.style import BLUE, DASHED, DOTTED, GREEN, GREY, ORANGE, PINK, RED, SKY, averaged, two_panels
+from plots.style import (
+    BLUE,
+    DASHED,
+    DOTTED,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    averaged,
+    two_panels,
+)
 
 TITLES = {
     "binary": "MNIST, binary convolutional network of width {width}",
@@ -47,13 +59,16 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     drawing, (by_epoch, by_bits) = two_panels(
         TITLES[name].format(**results[0].config),
         "white markers: Adam, filled: SGD; dotted: flips by chance or by Bop"
-        + "; dashed: initial weights as Glorot's" * any(each.config["init"] == "glorot" for each in results)
+        + "; dashed: initial weights as Glorot's"
+        * any(each.config["init"] == "glorot" for each in results)
         + ".   "
         + (f"Mean of {runs} runs." if runs > 1 else "One run."),
     )
     rows = -(-len(results) // 4)
     drawing.set_figheight(4.4 + 0.24 * rows)
-    drawing.subplots_adjust(left=0.06, top=0.8, bottom=(0.62 + 0.24 * rows) / drawing.get_figheight())
+    drawing.subplots_adjust(
+        left=0.06, top=0.8, bottom=(0.62 + 0.24 * rows) / drawing.get_figheight()
+    )
     lines = [_draw(by_epoch, by_bits, result) for result in results]
     by_epoch.set(xlabel="epoch", title="error on the test images in % (log scale)", yscale="log")
     by_epoch.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -66,7 +81,9 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{error:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
-    drawing.legend(lines, [str(line.get_label()) for line in lines], ncols=4, loc="lower center", fontsize=9.5)
+    drawing.legend(
+        lines, [str(line.get_label()) for line in lines], ncols=4, loc="lower center", fontsize=9.5
+    )
     return drawing
 
 
@@ -79,16 +96,24 @@ def trained_alike(name: str, results_dir: Path, suffix: str) -> list[Result]:
     reference = read(next((path for path in references if path.is_file()), references[0]), command)
     found = [read(path, command) for path in sorted(folder.glob("*.json"))]
     if lacking := [each.path for each in found if not {*SCHEME} <= {*each.config}]:
-        raise PlotError(f"expected {', '.join(SCHEME)} in the configuration of {lacking[0]}: {command} makes it")
+        raise PlotError(
+            f"expected {', '.join(SCHEME)} in the configuration of {lacking[0]}: {command} makes it"
+        )
     alike = [
         each
         for each in found
-        if _settings(each.config) == _settings(reference.config) and each.config["lr"] == LR[each.config["update"]]
+        if _settings(each.config) == _settings(reference.config)
+        and each.config["lr"] == LR[each.config["update"]]
     ]
     if unknown := [result for result in alike if result.config["soft"] not in COLOUR]:
-        raise PlotError(f"expected soft weights among {', '.join(COLOUR)}, got {unknown[0].config['soft']!r}")
+        raise PlotError(
+            f"expected soft weights among {', '.join(COLOUR)}, got {unknown[0].config['soft']!r}"
+        )
     known = list(COLOUR)
-    return sorted(alike, key=lambda result: (result.config["update"] == "adam", known.index(result.config["soft"])))
+    return sorted(
+        alike,
+        key=lambda result: (result.config["update"] == "adam", known.index(result.config["soft"])),
+    )
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -115,13 +140,20 @@ def _label(result: Result) -> str:
 def _draw(by_epoch: Axes, by_bits: Axes, result: Result) -> Line2D:
     config, errors = result.config, averaged(100 * (1 - result.runs_of("val_accuracy")))
     soft, adam = config["soft"], config["update"] == "adam"
-    look: dict[str, Any] = {"color": COLOUR[soft], "marker": MARKER[soft], "label": _label(result), "markersize": 6.5}
+    look: dict[str, Any] = {
+        "color": COLOUR[soft],
+        "marker": MARKER[soft],
+        "label": _label(result),
+        "markersize": 6.5,
+    }
     look |= {"markerfacecolor": "white"} if adam else {}
     dash = DASHED if config["init"] == "glorot" else DASH.get(soft, "solid")
     epochs = np.arange(1, len(errors.mean) + 1)
     (line,) = by_epoch.plot(epochs, errors.mean, linestyle=dash, linewidth=1.8, **look)
     if not result.diverged:
-        by_epoch.fill_between(epochs, errors.low, errors.high, color=COLOUR[soft], alpha=0.1, linewidth=0)
+        by_epoch.fill_between(
+            epochs, errors.low, errors.high, color=COLOUR[soft], alpha=0.1, linewidth=0
+        )
         by_bits.errorbar(
             [bits(config)], errors.mean[-1:], [errors.mean[-1:] - errors.low[-1:], errors.high[-1:] - errors.mean[-1:]],
             capsize=2, linestyle="none", **look,

@@ -35,7 +35,9 @@ FEW = 8
 
 def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     """Run-averaged test loss against epochs and against compute, for each configuration that was trained alike."""
-    results = _alike(results_dir / name, suffix, f"python -m experiments {name.replace('-', ' --')}")
+    results = _alike(
+        results_dir / name, suffix, f"python -m experiments {name.replace('-', ' --')}"
+    )
     exact, usual, band = results[0], _usual_share(results), ", band: 10th to 90th percentile"
     runs, epochs = exact.runs_of("val_loss").shape
     drawing, (by_epoch, by_cost) = two_panels(
@@ -45,7 +47,9 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     )
     rows = -(-len(results) // 4)
     drawing.set_figheight(4.6 + 0.22 * rows)
-    drawing.subplots_adjust(left=0.065, top=0.78, bottom=(0.62 + 0.22 * rows) / drawing.get_figheight())
+    drawing.subplots_adjust(
+        left=0.065, top=0.78, bottom=(0.62 + 0.22 * rows) / drawing.get_figheight()
+    )
     one_epoch = exact.runs_of("exact_flops")[:, 0].mean()
     costs = [result.runs_of("flops").mean(0).cumsum() / one_epoch for result in results]
     lines = _panel(by_epoch, results, [np.arange(1.0, epochs + 1)] * len(results), usual)
@@ -53,7 +57,10 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     by_epoch.set(xlabel="epoch", title="loss on the test images (log scale)")
     by_epoch.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     by_cost.set(xlabel="flops of all products, in exact epochs", title="the same against compute")
-    labels = [f"{line.get_label()}: {_accuracy(result)}" for line, result in zip(lines, results, strict=True)]
+    labels = [
+        f"{line.get_label()}: {_accuracy(result)}"
+        for line, result in zip(lines, results, strict=True)
+    ]
     drawing.legend(lines, labels, ncols=4, loc="lower center", fontsize=9.5)
     return drawing
 
@@ -74,8 +81,14 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _share(config: dict[str, Any]) -> str:
-    gradients = {"weight": "the weight gradient", "input": "the input gradient", "forward": "the forward product"}
-    return f"{100 * config['ratio']:g} % of " + " and ".join(gradients[name] for name in config["where"].split(","))
+    gradients = {
+        "weight": "the weight gradient",
+        "input": "the input gradient",
+        "forward": "the forward product",
+    }
+    return f"{100 * config['ratio']:g} % of " + " and ".join(
+        gradients[name] for name in config["where"].split(",")
+    )
 
 
 def _usual_share(results: list[Result]) -> str:
@@ -104,8 +117,14 @@ def _panel(axes: Axes, results: list[Result], places: list[Array], usual: str) -
         config, curve = result.config, averaged(result.runs_of("val_loss"))
         exact = config["policy"] == "exact"
         colour = (COLOURS | MORE_COLOURS).get(config["policy"], GREY)
-        dash = DOTTED if config["where"] in ("input", "forward", "input,forward") else DASHES.get(config["memory"])
-        (line,) = axes.plot(x, curve.mean, color=colour, linestyle="solid" if exact else dash, marker=marker)
+        dash = (
+            DOTTED
+            if config["where"] in ("input", "forward", "input,forward")
+            else DASHES.get(config["memory"])
+        )
+        (line,) = axes.plot(
+            x, curve.mean, color=colour, linestyle="solid" if exact else dash, marker=marker
+        )
         label = _label(config, usual) + DIVERGED * result.diverged
         line.set(linewidth=2.6 if exact else 1.7, markersize=4.5, label=label)
         lines.append(line)

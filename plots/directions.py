@@ -30,20 +30,29 @@ def figure(results_dir: Path) -> Figure:
     drawing = Figure(figsize=(11, 8.2))
     drawing.subplots_adjust(left=0.075, right=0.99, top=0.86, bottom=0.17, wspace=0.15, hspace=0.36)
     drawing.text(
-        0.02, 0.955, "Forward gradients: measured (markers) beside closed forms (bars)", fontsize=14, fontweight="bold"
+        0.02,
+        0.955,
+        "Forward gradients: measured (markers) beside closed forms (bars)",
+        fontsize=14,
+        fontweight="bold",
     )
     drawing.text(
         0.02, 0.92, color=GREY, s=f"MNIST, 784-{config['width']}-{config['width']}-10 (n = {n}), trained by "
         f"back-propagation; estimates from m = {config['num_dir']} directions, mean of {config['draws']}",
     )  # fmt: skip
     (errors, cosines), (layer_errors, layer_cosines) = drawing.subplots(2, 2)
-    for dodge, (name, measured) in zip(np.linspace(-0.36, 0.36, len(strategies)), strategies.items(), strict=True):
+    for dodge, (name, measured) in zip(
+        np.linspace(-0.36, 0.36, len(strategies)), strategies.items(), strict=True
+    ):
         for axes, key in ((errors, "error"), (cosines, "cosine")):
             _markers(axes, name, measured[key], dodge)
         for axes, key in ((layer_errors, "layer_error"), (layer_cosines, "layer_cosine")):
             _markers(axes, name, measured[key][-1], dodge)
         _bars(errors, measured["expected_error"], dodge, 0.036)
-    shares, of_random = np.array(content["gradient_shares"][-1]), np.full(len(content["steps"]), config["num_dir"] / n)
+    shares, of_random = (
+        np.array(content["gradient_shares"][-1]),
+        np.full(len(content["steps"]), config["num_dir"] / n),
+    )
     _bars(layer_errors, (np.array(content["sizes"]) / shares - 1) / config["num_dir"], 0, 0.42)
     _bars(cosines, of_random**0.5, 0, 0.42)
     errors.set_title("error of the gradient, over training")
@@ -55,7 +64,14 @@ def figure(results_dir: Path) -> Figure:
     for axes in (layer_errors, layer_cosines):
         _ticks(axes, content["layers"], "layer, from the input up")
     handles = [
-        Line2D([], [], color=LINES[name][0], marker=LINES[name][2], linestyle="none", label=WORDS.get(name, name))
+        Line2D(
+            [],
+            [],
+            color=LINES[name][0],
+            marker=LINES[name][2],
+            linestyle="none",
+            label=WORDS.get(name, name),
+        )
         for name in strategies
     ]
     drawing.legend(handles=handles, ncols=6, loc="lower center", fontsize=10)
@@ -64,7 +80,14 @@ def figure(results_dir: Path) -> Figure:
 
 def _markers(axes: Axes, name: str, values: Array, dodge: float) -> None:
     colour, _, marker = LINES[name]
-    axes.plot(np.arange(len(values)) + dodge, values, color=colour, marker=marker, markersize=6, linestyle="none")
+    axes.plot(
+        np.arange(len(values)) + dodge,
+        values,
+        color=colour,
+        marker=marker,
+        markersize=6,
+        linestyle="none",
+    )
 
 
 def _bars(axes: Axes, values: Array, dodge: float, width: float) -> None:
@@ -97,8 +120,13 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
             if wrong or name not in LINES:
                 raise ValueError(f"{', '.join(wrong) or 'a strategy unknown'} of {name}")
         _ = [content["config"][key] for key in ("width", "num_dir", "draws")], content["sizes"]
-        if np.shape(content["gradient_shares"]) != (points, layers) or len(content["sizes"]) != layers:
+        if (
+            np.shape(content["gradient_shares"]) != (points, layers)
+            or len(content["sizes"]) != layers
+        ):
             raise ValueError("no size and share of the gradient for every layer")
         return content, strategies
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PlotError(f"expected a measurement in {path}, got {error!r}: {COMMAND} makes it") from error
+        raise PlotError(
+            f"expected a measurement in {path}, got {error!r}: {COMMAND} makes it"
+        ) from error

@@ -47,9 +47,18 @@ ANGLE = "alignment_angle/"
 def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     """Test error of each rule that was trained with the settings of back-propagation, and its angles by layer."""
     alike = trained_alike(name, results_dir, suffix)
-    results = {scheme: result for scheme, result in alike.items() if result.config["policy"] == "exact"}
+    results = {
+        scheme: result for scheme, result in alike.items() if result.config["policy"] == "exact"
+    }
     runs, epochs = results["bp"].runs_of("val_accuracy").shape
-    hooks = sorted({int(key.removeprefix(ANGLE)) for r in results.values() for key in r.history if ANGLE in key})
+    hooks = sorted(
+        {
+            int(key.removeprefix(ANGLE))
+            for r in results.values()
+            for key in r.history
+            if ANGLE in key
+        }
+    )
     columns = max(1, -(-len(hooks) // 2))
     drawing = Figure(figsize=(5.6 + 2.7 * columns, 6.4))
     grid = drawing.add_gridspec(2, 1 + columns, width_ratios=[1.9, *[1] * columns])
@@ -108,7 +117,9 @@ def _errors(axes: Axes, results: dict[str, Result], epochs: Array) -> list[Line2
         line.set_label(at_the_end(scheme, result))
         lines.append(line)
         if not result.diverged:
-            axes.fill_between(epochs, errors.low, errors.high, color=line.get_color(), alpha=0.12, linewidth=0)
+            axes.fill_between(
+                epochs, errors.low, errors.high, color=line.get_color(), alpha=0.12, linewidth=0
+            )
     axes.set(xlabel="epoch", title="error on the test images in % (log scale)", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))

@@ -36,7 +36,9 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     _panel(by_cost, results, costs)
     by_epoch.set(xlabel="epoch", title="loss on the test images (log scale)")
     by_epoch.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    by_cost.set(xlabel="flops of all products, in exact epochs of bp", title="the same against compute")
+    by_cost.set(
+        xlabel="flops of all products, in exact epochs of bp", title="the same against compute"
+    )
     drawing.legend(handles=lines, ncols=3, loc="lower center", fontsize=9.5)
     return drawing
 
@@ -44,7 +46,9 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
 def _combined(scheme: str, result: Result) -> bool:
     """Return whether a result belongs to the study: one of its rules, with the usual initial values of B."""
     rule, policy = result.config["rule"], result.config["policy"]
-    return rule in COLOURS and (scheme == rule if policy == "exact" else scheme.startswith(f"{rule}-{policy}-"))
+    return rule in COLOURS and (
+        scheme == rule if policy == "exact" else scheme.startswith(f"{rule}-{policy}-")
+    )
 
 
 def _in_words(result: Result) -> str:
@@ -60,9 +64,14 @@ def _panel(axes: Axes, results: list[Result], places: list[Array]) -> list[Line2
     for result, x, marker in zip(results, places, itertools.cycle(MARKERS)):
         exact, curve = result.config["policy"] == "exact", averaged(result.runs_of("val_loss"))
         colour = COLOURS[result.config["rule"]]
-        (line,) = axes.plot(x, curve.mean, color=colour, linestyle="solid" if exact else DASHED, marker=marker)
+        (line,) = axes.plot(
+            x, curve.mean, color=colour, linestyle="solid" if exact else DASHED, marker=marker
+        )
         line.set(
-            linewidth=1.8, markersize=4.5, markevery=max(1, len(x) // 10), label=at_the_end(_in_words(result), result)
+            linewidth=1.8,
+            markersize=4.5,
+            markevery=max(1, len(x) // 10),
+            label=at_the_end(_in_words(result), result),
         )
         lines.append(line)
         if not result.diverged:

@@ -49,4 +49,8 @@ def figure(name: str, results: Path, recorded: Path | None, device: str, suffix:
         return MEASURED[name](results)
     if name in GROWTH:
         return growth.figure(name, results)
-    return quickstart.figure(results, device) if name == "quickstart" else paper.figure(name, results, recorded, device)
+    return (
+        quickstart.figure(results, device)
+        if name == "quickstart"
+        else paper.figure(name, results, recorded, device)
+    )

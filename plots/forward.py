@@ -66,15 +66,22 @@ def figure(name: str, results_dir: Path, suffix: str = "") -> Figure:
     )
     rows = -(-len(results) // 3)
     drawing.set_figheight(4.4 + 0.23 * rows)
-    drawing.subplots_adjust(left=0.065, top=0.8, bottom=(0.62 + 0.23 * rows) / drawing.get_figheight())
+    drawing.subplots_adjust(
+        left=0.065, top=0.8, bottom=(0.62 + 0.23 * rows) / drawing.get_figheight()
+    )
     costs = [result.runs_of("flops").mean(0).cumsum() / one_epoch for result in results]
     epochs = [np.arange(1.0, result.runs_of("val_loss").shape[1] + 1) for result in results]
     lines = _panel(by_epoch, results, epochs, reference.config)
     _panel(by_cost, results, costs, reference.config)
     by_epoch.set(xlabel="epoch", title="loss on the test images (log scale)")
     by_epoch.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    by_cost.set(xlabel="flops of all products, in epochs of back-propagation", title="the same against compute")
-    drawing.legend(lines, [str(line.get_label()) for line in lines], ncols=3, loc="lower center", fontsize=9.5)
+    by_cost.set(
+        xlabel="flops of all products, in epochs of back-propagation",
+        title="the same against compute",
+    )
+    drawing.legend(
+        lines, [str(line.get_label()) for line in lines], ncols=3, loc="lower center", fontsize=9.5
+    )
     return drawing
 
 
@@ -84,7 +91,9 @@ def trained_alike(reference: Result, command: str) -> list[Result]:
     for path in sorted(reference.path.parent.glob("*.json")):
         result = read(path, command)
         if missing := [key for key in (*SCHEME, "epochs") if key not in result.config]:
-            raise PlotError(f"expected {missing[0]} in the configuration of {path}, got none: {command} makes it")
+            raise PlotError(
+                f"expected {missing[0]} in the configuration of {path}, got none: {command} makes it"
+            )
         if result.config["strategy"] not in LINES:
             got = result.config["strategy"]
             raise PlotError(f"expected a strategy among {', '.join(LINES)}, got {got!r} in {path}")
@@ -96,7 +105,9 @@ def trained_alike(reference: Result, command: str) -> list[Result]:
         ):
             found[_scheme(result.config)] = result
     known = list(LINES)
-    return sorted(found.values(), key=lambda each: (known.index(each.config["strategy"]), len(each.path.stem)))
+    return sorted(
+        found.values(), key=lambda each: (known.index(each.config["strategy"]), len(each.path.stem))
+    )
 
 
 def _command(name: str) -> str:
@@ -118,7 +129,9 @@ def _label(result: Result, usual: dict[str, Any]) -> str:
     words = [WORDS.get(config["strategy"], config["strategy"])]
     if config["strategy"] != "backprop":
         words += [f"m = {config['num_dir']}"] * (config["num_dir"] != 1)
-        words += ["no clip"] * (config["clip"] is None) or [f"clip {config['clip']:g}"] * (config["clip"] != 1)
+        words += ["no clip"] * (config["clip"] is None) or [f"clip {config['clip']:g}"] * (
+            config["clip"] != 1
+        )
     words += [config["update"]] * (config["update"] != "sgd")
     words += [f"step {config['lr']:g}"] * (config["lr"] != usual["lr"])
     words += [f"decay {config['decay']:g}"] * (config["decay"] != usual["decay"])
@@ -128,7 +141,9 @@ def _label(result: Result, usual: dict[str, Any]) -> str:
     return f"{', '.join(words)}: {100 * accuracy[-1]:.1f} %"
 
 
-def _panel(axes: Axes, results: list[Result], places: list[Array], usual: dict[str, Any]) -> list[Line2D]:
+def _panel(
+    axes: Axes, results: list[Result], places: list[Array], usual: dict[str, Any]
+) -> list[Line2D]:
     lines, highest, drawn = [], 0.0, Counter[str]()
     for result, x in zip(results, places, strict=True):
         strategy = result.config["strategy"]
@@ -138,9 +153,14 @@ def _panel(axes: Axes, results: list[Result], places: list[Array], usual: dict[s
         if again:
             dash = AGAIN[(again - 1) % len(AGAIN)]
         curve = averaged(result.runs_of("val_loss"))
-        (line,) = axes.plot(x, curve.mean, color=colour, linestyle=dash, marker=marker, label=_label(result, usual))
+        (line,) = axes.plot(
+            x, curve.mean, color=colour, linestyle=dash, marker=marker, label=_label(result, usual)
+        )
         line.set(
-            linewidth=1.8, markersize=5, markevery=max(1, len(x) // 10), markerfacecolor="white" if again else colour
+            linewidth=1.8,
+            markersize=5,
+            markevery=max(1, len(x) // 10),
+            markerfacecolor="white" if again else colour,
         )
         lines.append(line)
         if not result.diverged:
@@ -148,7 +168,9 @@ def _panel(axes: Axes, results: list[Result], places: list[Array], usual: dict[s
             axes.fill_between(x, curve.low, curve.high, color=colour, alpha=0.1, linewidth=0)
     axes.set_yscale("log")
     if highest:
-        axes.set_ylim(axes.get_ylim()[0], min(axes.get_ylim()[1], 3 * highest))  # a blow-up would flatten everything
+        axes.set_ylim(
+            axes.get_ylim()[0], min(axes.get_ylim()[1], 3 * highest)
+        )  # a blow-up would flatten everything
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     axes.yaxis.set_minor_locator(NullLocator())

@@ -32,12 +32,24 @@ EXACT = "time of a step (memory, selection, gather, product, update) / exact ste
 OVER_EXACT = {"ratio": "topk with memory"}
 SIZE_K, SIZE_LAYER = "(M, N, P) = (256, 1024, 1024)", "(M, N, P) = (64, 784, 10), K = 8"
 PICTURES = {
-    "growth-k": Picture("k", f"Cost against K/M: {SIZE_K}", "outer products kept, K/M", EXACT, OVER_EXACT, None),
+    "growth-k": Picture(
+        "k", f"Cost against K/M: {SIZE_K}", "outer products kept, K/M", EXACT, OVER_EXACT, None
+    ),
     "growth-width": Picture(
-        "width", "Cost against width: M = 256, K/M = 1/8", "inputs and outputs, N = P", EXACT, OVER_EXACT, 1 / 8
+        "width",
+        "Cost against width: M = 256, K/M = 1/8",
+        "inputs and outputs, N = P",
+        EXACT,
+        OVER_EXACT,
+        1 / 8,
     ),
     "growth-batch": Picture(
-        "batch", "Cost against batch: N = P = 1024, K/M = 1/8", "rows of the batch, M", EXACT, OVER_EXACT, 1 / 8
+        "batch",
+        "Cost against batch: N = P = 1024, K/M = 1/8",
+        "rows of the batch, M",
+        EXACT,
+        OVER_EXACT,
+        1 / 8,
     ),
     "growth-replicas": Picture(
         "replicas",
@@ -62,11 +74,26 @@ def figure(name: str, results_dir: Path) -> Figure:
     drawing.text(0.02, 0.89, measured, color=GREY, fontsize=9)
     _scales(axes, series["x"])
     for (key, label), (colour, marker) in zip(picture.lines.items(), LINES, strict=False):
-        axes.plot(series["x"], series[key], color=colour, marker=marker, markersize=5, linewidth=1.8, label=label)
+        axes.plot(
+            series["x"],
+            series[key],
+            color=colour,
+            marker=marker,
+            markersize=5,
+            linewidth=1.8,
+            label=label,
+        )
     axes.axhline(1.0, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label="break-even")
     if picture.series != "replicas":
         ideal = series["x"] if picture.ideal is None else np.full_like(series["x"], picture.ideal)
-        axes.plot(series["x"], ideal, color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)), label="ideal, K/M")
+        axes.plot(
+            series["x"],
+            ideal,
+            color=GREY,
+            linewidth=1.2,
+            linestyle=(0, (1, 1.5)),
+            label="ideal, K/M",
+        )
     axes.set_xlabel(picture.axis)
     axes.set_title(picture.quantity)
     drawing.legend(ncols=3, loc="lower center", fontsize=10.5)
@@ -85,7 +112,9 @@ def _scales(axes: Axes, x: Array) -> None:
 def _in_words(value: float) -> str:
     """Powers of two below 1 as fractions, the rest as short numbers."""
     inverse = 1 / value
-    return f"1/{inverse:.0f}" if inverse > 1 and abs(inverse - round(inverse)) < 1e-9 else f"{value:g}"
+    return (
+        f"1/{inverse:.0f}" if inverse > 1 and abs(inverse - round(inverse)) < 1e-9 else f"{value:g}"
+    )
 
 
 def _read(path: Path, picture: Picture) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -94,7 +123,10 @@ def _read(path: Path, picture: Picture) -> tuple[dict[str, Any], dict[str, Array
     try:
         found = content["series"][picture.series]
         series = {key: np.array(found[key], dtype=np.float64) for key in ("x", *picture.lines)}
-        if any(values.shape != series["x"].shape or not (values > 0).all() for values in series.values()):
+        if any(
+            values.shape != series["x"].shape or not (values > 0).all()
+            for values in series.values()
+        ):
             raise ValueError("values that are not positive, or not as many as on the axis")
         return {key: content[key] for key in ("machine", "repeats")}, series
     except (KeyError, TypeError, ValueError) as error:

@@ -37,11 +37,17 @@ def figure(name: str, results_dir: Path, recorded: Path | None, device: str = "c
         if dataset == "energy":
             _logarithmic(panel)
         transform = TRANSFORMS[dataset]
-        curves = {method: averaged(result.runs_of(quantity), transform) for method, result in results.items()}
+        curves = {
+            method: averaged(result.runs_of(quantity), transform)
+            for method, result in results.items()
+        }
         lines = draw_panel(panel, results, curves)
         panel.set_title(f"{title}: {LABELS[dataset]}")
         published = read_recorded(recorded, dataset, k, quantity) if recorded else {}
-        dots = [_draw_published(panel, method, averaged(runs, transform)) for method, runs in published.items()]
+        dots = [
+            _draw_published(panel, method, averaged(runs, transform))
+            for method, runs in published.items()
+        ]
     draw_legend(drawing, lines, dots[0] if dots else None)
     return drawing
 

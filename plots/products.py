@@ -13,12 +13,21 @@ from plots.results import PlotError, read_json
 from plots.style import GREY, two_panels
 
 COMMAND = "python -m experiments products"
-PANELS = {"mean1": "entries N(1, 1): products share a sign", "mean0": "entries N(0, 1): signs cancel"}
+PANELS = {
+    "mean1": "entries N(1, 1): products share a sign",
+    "mean0": "entries N(0, 1): signs cancel",
+}
 SOLID, DASHED, DOTTED, MIXED = "solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5))
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
     "kept as they are": (
         "#0072B2",
-        {"topk": SOLID, "weightedk": DASHED, "weighted": MIXED, "randk": DOTTED, "firstk": (0, (1, 4))},
+        {
+            "topk": SOLID,
+            "weightedk": DASHED,
+            "weighted": MIXED,
+            "randk": DOTTED,
+            "firstk": (0, (1, 4)),
+        },
     ),
     "kept by chance, rescaled": (
         "#D55E00",
@@ -46,7 +55,9 @@ def figure(results_dir: Path) -> Figure:
     for panel, (family, title) in zip(axes, PANELS.items(), strict=True):
         handles = _draw(panel, contents[family])
         panel.set_title(title)
-    drawing.legend(handles=handles, ncols=len(GROUPS), loc="lower center", fontsize=9.5, handlelength=3)
+    drawing.legend(
+        handles=handles, ncols=len(GROUPS), loc="lower center", fontsize=9.5, handlelength=3
+    )
     return drawing
 
 
@@ -58,10 +69,14 @@ def _draw(axes: Axes, content: dict[str, Any]) -> list[Line2D]:
         for method, dash in dashes.items():
             one = content["errors"][method]
             mean = np.where(np.array(one["mean"]) > 1e-12, one["mean"], np.nan)
-            column += axes.plot(one["k"], mean, color=colour, linestyle=dash, linewidth=1.8, label=method)
+            column += axes.plot(
+                one["k"], mean, color=colour, linestyle=dash, linewidth=1.8, label=method
+            )
         columns.append(column)
     k = np.array(one["k"], dtype=float)
-    columns[-1] += axes.plot(k, k**-0.5, color="black", linewidth=1.2, linestyle=DASHED, label="1 / sqrt(K)")
+    columns[-1] += axes.plot(
+        k, k**-0.5, color="black", linewidth=1.2, linestyle=DASHED, label="1 / sqrt(K)"
+    )
     _scales(axes)
     longest = max(map(len, columns))
     blank = Line2D([], [], linestyle="none", label=" ")
@@ -85,9 +100,13 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         _ = content["config"]["size"], content["config"]["repeats"]
         for method in (method for _, dashes in GROUPS.values() for method in dashes):
-            k, mean = (np.array(content["errors"][method][key], dtype=float) for key in ("k", "mean"))
+            k, mean = (
+                np.array(content["errors"][method][key], dtype=float) for key in ("k", "mean")
+            )
             if k.shape != mean.shape or not k.size or not np.isfinite(mean).all():
                 raise ValueError(f"no error of {method} for every K")
         return content
     except (KeyError, TypeError, ValueError) as error:
-        raise PlotError(f"expected the errors of all methods in {path}, got {error!r}: {COMMAND} makes it") from error
+        raise PlotError(
+            f"expected the errors of all methods in {path}, got {error!r}: {COMMAND} makes it"
+        ) from error

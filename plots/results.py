@@ -38,7 +38,10 @@ class Method:
 
 
 POLICIES = ("topk", "weightedk", "randk")
-METHODS = (Method("exact"), *(Method(policy, memory) for policy in POLICIES for memory in ("row", "none")))
+METHODS = (
+    Method("exact"),
+    *(Method(policy, memory) for policy in POLICIES for memory in ("row", "none")),
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class Result:
     def runs_of(self, quantity: str) -> Array:
         """The curves [runs, epochs] of one quantity; PlotError where the file has none."""
         if quantity not in self.history:
-            raise PlotError(f"expected {quantity} in the history of {self.path}, got {sorted(self.history)}")
+            raise PlotError(
+                f"expected {quantity} in the history of {self.path}, got {sorted(self.history)}"
+            )
         return self.history[quantity]
 
 
@@ -71,7 +76,9 @@ def read_all(folder: Path, k: int, experiment: str, device: str) -> dict[Method,
     """The seven results of one figure, trained on `device`; `experiment` is what makes a missing file."""
     off_default = "" if device == "cpu" else f"-device{device}"
     command = f"python -m experiments {experiment} --device {device}"
-    return {method: read(folder / f"{method.stem(k)}{off_default}.json", command) for method in METHODS}
+    return {
+        method: read(folder / f"{method.stem(k)}{off_default}.json", command) for method in METHODS
+    }
 
 
 def read(path: Path, command: str) -> Result:
@@ -80,7 +87,9 @@ def read(path: Path, command: str) -> Result:
     try:
         return _result(path, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PlotError(f"expected a complete result in {path}, got {error!r}: {command} makes it") from error
+        raise PlotError(
+            f"expected a complete result in {path}, got {error!r}: {command} makes it"
+        ) from error
 
 
 def read_json(path: Path, command: str) -> dict[str, Any]:
@@ -88,9 +97,13 @@ def read_json(path: Path, command: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PlotError(f"expected the result file {path}, got no such file: {command} makes it") from error
+        raise PlotError(
+            f"expected the result file {path}, got no such file: {command} makes it"
+        ) from error
     except (OSError, ValueError) as error:
-        raise PlotError(f"expected a JSON result file in {path}, got {error}: {command} makes it") from error
+        raise PlotError(
+            f"expected a JSON result file in {path}, got {error}: {command} makes it"
+        ) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         schema = content.get("schema") if isinstance(content, dict) else None
         raise PlotError(f"expected schema {SCHEMA} in {path}, got {schema!r}: {command} makes it")
@@ -118,9 +131,13 @@ def _curves(runs: list[list[float | None]]) -> Array:
 def read_recorded(folder: Path, dataset: str, k: int, quantity: str) -> dict[Method, Array]:
     """The published curves [10, epochs] of those methods that have a record."""
     if not folder.is_dir():
-        raise PlotError(f"expected the folder of the published runs, got {folder}: correct --recorded")
+        raise PlotError(
+            f"expected the folder of the published runs, got {folder}: correct --recorded"
+        )
     paths = {method: folder / f"{dataset}_{method.recorded_stem(k)}.npz" for method in METHODS}
-    return {method: _recorded_curves(path, quantity) for method, path in paths.items() if path.is_file()}
+    return {
+        method: _recorded_curves(path, quantity) for method, path in paths.items() if path.is_file()
+    }
 
 
 def _recorded_curves(path: Path, quantity: str) -> Array:
@@ -128,4 +145,6 @@ def _recorded_curves(path: Path, quantity: str) -> Array:
         with path.open("rb") as file, np.load(file) as arrays:
             return np.asarray(arrays[RECORDED_NAMES[quantity]], dtype=np.float64)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise PlotError(f"expected the published runs in {path}, got {error}: copy them again") from error
+        raise PlotError(
+            f"expected the published runs in {path}, got {error}: copy them again"
+        ) from error

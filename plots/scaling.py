@@ -28,20 +28,45 @@ def figure(results_dir: Path) -> Figure:
     )
     lines: list[Any] = [
         variances.errorbar(
-            n, error, limit, color=COLOURS["topk"], linestyle="none", marker="o", capsize=3, label="measured variance"
+            n,
+            error,
+            limit,
+            color=COLOURS["topk"],
+            linestyle="none",
+            marker="o",
+            capsize=3,
+            label="measured variance",
         ),
-        variances.plot(n, expected, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label="closed form, n - 1")[0],
+        variances.plot(
+            n,
+            expected,
+            color="black",
+            linewidth=1.2,
+            linestyle=(0, (4, 2)),
+            label="closed form, n - 1",
+        )[0],
     ]
     for name, label, colour, marker in (
         ("backprop", "back-propagation", COLOURS["randk"], "s"),
         ("forward", "forward gradient", COLOURS["weightedk"], "^"),
     ):
         mean = np.exp(np.log(rates[name]).mean(-1))
-        lines += steps.plot(n, mean, color=colour, marker=marker, linewidth=1.8, label=f"{label}: largest stable step")
+        lines += steps.plot(
+            n,
+            mean,
+            color=colour,
+            marker=marker,
+            linewidth=1.8,
+            label=f"{label}: largest stable step",
+        )
         for runs in rates[name].T:  # the line goes through their geometric mean
-            steps.plot(n, runs, color=colour, marker=marker, markersize=4, linestyle="none", alpha=0.5)
+            steps.plot(
+                n, runs, color=colour, marker=marker, markersize=4, linestyle="none", alpha=0.5
+            )
     falling = mean[0] * n[0] / n
-    lines += steps.plot(n, falling, color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)), label="falling as 1/n")
+    lines += steps.plot(
+        n, falling, color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)), label="falling as 1/n"
+    )
     for axes in (variances, steps):
         axes.set(xscale="log", yscale="log", xlabel="number of parameters n (log scale)")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -60,7 +85,10 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Array], dict[str, Array]]:
     """Return content; n, variances measured, their limits, in closed form; rule -> step sizes [widths, runs]."""
     content = read_json(path, COMMAND)
     try:
-        measured = [np.array(content[key], dtype=float) for key in ("n", "error", "error_limit", "expected_error")]
+        measured = [
+            np.array(content[key], dtype=float)
+            for key in ("n", "error", "error_limit", "expected_error")
+        ]
         rates = {name: np.array(content[name], dtype=float) for name in ("forward", "backprop")}
         widths = len(content["config"]["widths"])
         if any(each.shape != (widths,) for each in measured):
@@ -70,4 +98,6 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Array], dict[str, Array]]:
         _ = [content["config"][key] for key in ("batch_size", "runs")]
         return content, measured, rates
     except (KeyError, TypeError, ValueError) as error_of:
-        raise PlotError(f"expected a measurement in {path}, got {error_of!r}: {COMMAND} makes it") from error_of
+        raise PlotError(
+            f"expected a measurement in {path}, got {error_of!r}: {COMMAND} makes it"
+        ) from error_of

@@ -16,7 +16,14 @@ from matplotlib.lines import Line2D
 from plots.results import Array, Method, PlotError, Result
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness. Memory is told by the dash.
-BLUE, RED, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, RED, GREEN, PINK, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
 COLOURS = {"exact": "#000000", "topk": BLUE, "weightedk": RED, "randk": GREEN}
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.4))
 DASHES: dict[str | None, Any] = {None: "solid", "row": "solid", "none": (0, (3, 1.6))}
@@ -71,7 +78,9 @@ def two_panels(title: str, subtitle: str) -> tuple[Figure, list[Axes]]:
     return figure, list(axes)
 
 
-def draw_panel(axes: Axes, results: dict[Method, Result], curves: dict[Method, Curve]) -> list[Line2D]:
+def draw_panel(
+    axes: Axes, results: dict[Method, Result], curves: dict[Method, Curve]
+) -> list[Line2D]:
     """Draw every method against the epoch; returns the lines in the order of the methods.
 
     Diverged results come last, on the axes of the others, since a blow-up would flatten everything.
@@ -90,10 +99,16 @@ def draw_panel(axes: Axes, results: dict[Method, Result], curves: dict[Method, C
 
 
 def _draw_curve(axes: Axes, method: Method, curve: Curve, remark: str = "") -> Line2D:
-    names = {None: "exact gradient", "row": f"{method.policy} + memory", "none": f"{method.policy}, no memory"}
+    names = {
+        None: "exact gradient",
+        "row": f"{method.policy} + memory",
+        "none": f"{method.policy}, no memory",
+    }
     epochs = np.arange(1, curve.mean.size + 1)
     colour, dash = COLOURS[method.policy], DASHES[method.memory]
-    (line,) = axes.plot(epochs, curve.mean, color=colour, linestyle=dash, label=names[method.memory] + remark)
+    (line,) = axes.plot(
+        epochs, curve.mean, color=colour, linestyle=dash, label=names[method.memory] + remark
+    )
     line.set_linewidth(2.8 if method.memory is None else 1.8)
     return line
 
@@ -101,7 +116,9 @@ def _draw_curve(axes: Axes, method: Method, curve: Curve, remark: str = "") -> L
 def _draw_band(axes: Axes, method: Method, curve: Curve) -> None:
     # Diverged results get no band: percentiles of a blow-up say nothing.
     epochs = np.arange(1, curve.mean.size + 1)
-    axes.fill_between(epochs, curve.low, curve.high, color=COLOURS[method.policy], alpha=0.12, linewidth=0)
+    axes.fill_between(
+        epochs, curve.low, curve.high, color=COLOURS[method.policy], alpha=0.12, linewidth=0
+    )
 
 
 def draw_legend(figure: Figure, lines: list[Line2D], below_exact: Line2D | None) -> None:
@@ -130,6 +147,8 @@ def save(figure: Figure, name: str, out: Path) -> list[Path]:
             out.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.getvalue())
         except OSError as error:
-            raise PlotError(f"expected to write {path}, got {error}: choose another --out") from error
+            raise PlotError(
+                f"expected to write {path}, got {error}: choose another --out"
+            ) from error
         paths.append(path)
     return paths

@@ -10,7 +10,11 @@ from threadpoolctl import threadpool_limits
 
 # Deadline off: the first call of a kernel compiles it. Derandomised: a red test is red for everybody.
 settings.register_profile(
-    "aopnp", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    "aopnp",
+    deadline=None,
+    derandomize=True,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("aopnp")
 

@@ -4,7 +4,9 @@ import pytest
 
 from aopnp.arrays.backend import probe
 
-ON_DEVICES = pytest.mark.parametrize("device", ["cuda-sim", pytest.param("gpu", marks=pytest.mark.gpu)])
+ON_DEVICES = pytest.mark.parametrize(
+    "device", ["cuda-sim", pytest.param("gpu", marks=pytest.mark.gpu)]
+)
 
 
 def need(device):

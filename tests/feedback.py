@@ -38,14 +38,27 @@ def layered(name):
     feedback = FEEDBACKS[name]()
     convolutions = [Conv2d(2, 3, 2, feedback=feedback), BatchNorm(3), Tanh(), Hook()]
     convolutions += [Conv2d(3, 4, 2, estimator=AOP(topk, 20), feedback=feedback), ReLU(), Flatten()]
-    rows = [Dense(16, 6, MEMORY, feedback=feedback), Tanh(), Dropout(0.2), Hook(), Dense(6, CLASSES, feedback=feedback)]
+    rows = [
+        Dense(16, 6, MEMORY, feedback=feedback),
+        Tanh(),
+        Dropout(0.2),
+        Hook(),
+        Dense(6, CLASSES, feedback=feedback),
+    ]
     return Chain(Unflatten(4, 4, 2), *convolutions, *rows)
 
 
 def direct(name):
     """Return a network with direct feedback `name` on feature maps and, in a nested chain, on rows."""
     kind = KINDS[name]
-    convolution = [Conv2d(2, 3, 2), BatchNorm(3), ReLU(), kind(CLASSES, (3, 3, 3)), MaxPool2d(2), Flatten()]
+    convolution = [
+        Conv2d(2, 3, 2),
+        BatchNorm(3),
+        ReLU(),
+        kind(CLASSES, (3, 3, 3)),
+        MaxPool2d(2),
+        Flatten(),
+    ]
     rows = Chain(Dense(3, 6, MEMORY), BatchNorm(6), Tanh(), Dropout(0.2), kind(CLASSES, 6))
     return Chain(Unflatten(4, 4, 2), *convolution, rows, Dense(6, CLASSES))
 
@@ -61,7 +74,9 @@ def rule_for(network, *between):
 
 
 def optimiser():
-    return Apart(SGD(0.05, 0.9, weight_decay=0.1, decoupled=True), Adam(0.01, schedule=StepDecay(5, 0.5)))
+    return Apart(
+        SGD(0.05, 0.9, weight_decay=0.1, decoupled=True), Adam(0.01, schedule=StepDecay(5, 0.5))
+    )
 
 
 def train(name, streams, dtype=np.float64, device="cpu", *, epochs=2, measure=True, moved_by=None):
@@ -69,7 +84,14 @@ def train(name, streams, dtype=np.float64, device="cpu", *, epochs=2, measure=Tr
     network = NETWORKS[name](name)
     network.initialise(streams, dtype, device)
     between = [MeasureAlignment()] if measure else []
-    history = go_on(network, moved_by or optimiser(), streams, rule_for(network, *between), device, epochs=epochs)
+    history = go_on(
+        network,
+        moved_by or optimiser(),
+        streams,
+        rule_for(network, *between),
+        device,
+        epochs=epochs,
+    )
     return network, history
 
 

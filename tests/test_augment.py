@@ -31,7 +31,11 @@ def possible(image, padding):
         (down, right): padded[down : down + H, right : right + W]
         for down, right in itertools.product(range(2 * padding + 1), repeat=2)
     }
-    return {(*place, flip): crop[:, ::-1] if flip else crop for place, crop in crops.items() for flip in (False, True)}
+    return {
+        (*place, flip): crop[:, ::-1] if flip else crop
+        for place, crop in crops.items()
+        for flip in (False, True)
+    }
 
 
 @pytest.mark.parametrize("padding", [0, 1, 2])
@@ -41,16 +45,28 @@ def test_every_output_is_a_possible_crop_and_all_are_equally_frequent(padding):
     y = prepared(padding, range(R)).forward(x, TRAINING)
     seen = []
     for image, got in zip(x.reshape(-1, 4, 5, 3), y.reshape(-1, 4, 5, 3), strict=True):
-        equal = [name for name, crop in possible(image, padding).items() if np.array_equal(crop, got)]
+        equal = [
+            name for name, crop in possible(image, padding).items() if np.array_equal(crop, got)
+        ]
         assert len(equal) == 1
         seen += equal
     for place, count in enumerate([2 * padding + 1, 2 * padding + 1, 2]):  # down, right, flipped
         frequency = np.bincount([name[place] for name in seen], minlength=count) / len(seen)
-        assert np.abs(frequency - 1 / count).max() < 4.5 * np.sqrt((1 - 1 / count) / count / len(seen)) + 1e-15
+        assert (
+            np.abs(frequency - 1 / count).max()
+            < 4.5 * np.sqrt((1 - 1 / count) / count / len(seen)) + 1e-15
+        )
     assert len(set(seen)) == 2 * (2 * padding + 1) ** 2
 
 
-@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2), st.booleans())
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 2),
+    st.booleans(),
+)
 def test_backward_is_the_transpose_and_tangent_the_map_itself(R, M, H, W, padding, shared):
     rng = np.random.default_rng(R + 10 * M + 100 * H)
     layer = prepared(padding, range(R))
@@ -95,15 +111,21 @@ def test_a_shared_batch_is_cropped_for_each_run_and_once_for_replicas_of_one_run
     np.testing.assert_array_equal(y, prepared(2, [1, 2]).forward(np.concatenate([x, x]), TRAINING))
     together = prepared(2, [2, 2])
     np.testing.assert_array_equal(together.forward(x, TRAINING), y[1:])
-    g = np.random.default_rng(1).normal(size=(2, 6, 5, 4, 2))  # of two replicas above a shared input
+    g = np.random.default_rng(1).normal(
+        size=(2, 6, 5, 4, 2)
+    )  # of two replicas above a shared input
     back = together.backward(g)
-    np.testing.assert_array_equal(back, np.concatenate([together.backward(each[None]) for each in g]))
+    np.testing.assert_array_equal(
+        back, np.concatenate([together.backward(each[None]) for each in g])
+    )
 
 
 def test_an_image_meets_the_same_crop_whatever_comes_after_it():
     x = np.random.default_rng(0).normal(size=(1, 6, 5, 4, 2))
     layer = prepared(2, [0])
-    np.testing.assert_array_equal(layer.forward(x[:, :4], TRAINING), layer.forward(x, TRAINING)[:, :4])
+    np.testing.assert_array_equal(
+        layer.forward(x[:, :4], TRAINING), layer.forward(x, TRAINING)[:, :4]
+    )
 
 
 @ON_DEVICES
@@ -127,7 +149,9 @@ def test_devices_crop_the_same_without_waiting(device):
 def test_wrong_inputs_get_a_sentence():
     with pytest.raises(ValueError, match="expected a padding of at least 0 pixels, got -1"):
         RandomCropFlip(-1)
-    with pytest.raises(ValueError, match=r"expected images \[R or 1, M, H, W, C\], got shape \(1, 2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"expected images \[R or 1, M, H, W, C\], got shape \(1, 2, 3\)"
+    ):
         RandomCropFlip(1).forward(np.ones((1, 2, 3)))
     with pytest.raises(ValueError, match="expected an initialised RandomCropFlip"):
         RandomCropFlip(1).forward(np.ones((1, 2, 3, 3, 1)), TRAINING)

@@ -26,14 +26,18 @@ from aopnp.training.serialise import pack, unpack
 from aopnp.verify import sampling
 from tests.devices import ON_DEVICES, need
 
-scores = st.lists(st.one_of(st.sampled_from([0.0, 1.0, 1.0, 3.0]), st.floats(1e-3, 1e3)), min_size=1, max_size=12)
+scores = st.lists(
+    st.one_of(st.sampled_from([0.0, 1.0, 1.0, 3.0]), st.floats(1e-3, 1e3)), min_size=1, max_size=12
+)
 budgets = st.one_of(st.sampled_from([0.5, 1.0, 2.0]), st.floats(1e-6, 1e6))
 
 
 def factors(seed, n, N=3, P=2, R=1):
     """Return x [R, n, N] and g [R, n, P] of integers: some rows are zero, some equal."""
     rng = np.random.default_rng(seed)
-    return rng.integers(-2, 3, (R, n, N)).astype(float), rng.integers(-2, 3, (R, n, P)).astype(float)
+    return rng.integers(-2, 3, (R, n, N)).astype(float), rng.integers(-2, 3, (R, n, P)).astype(
+        float
+    )
 
 
 def norms(x, g):
@@ -66,7 +70,9 @@ def test_the_mini_batch_variance_is_unbiased_over_all_batches(M):
     batches = np.array(list(itertools.product(range(4), repeat=M)))
     sums = x[0][batches].swapaxes(1, 2) @ g[0][batches]
     estimated = batch_variance(norms(x[0], g[0])[batches], sums)
-    assert estimated.mean() == pytest.approx(np.sum((sums - sums.mean(0)) ** 2) / len(batches), rel=1e-12)
+    assert estimated.mean() == pytest.approx(
+        np.sum((sums - sums.mean(0)) ** 2) / len(batches), rel=1e-12
+    )
     assert np.ptp(estimated) > 1
 
 
@@ -133,7 +139,10 @@ def test_replicas_have_a_share_and_a_k_each():
     x, g = factors(3, 30, R=5)
     shares = np.array([0.0, 0.05, 0.2, 1.0, 5.0])
     together = start(Automatic(shares), x, g)[0].k
-    alone = [start(Automatic(share), x[r : r + 1], g[r : r + 1])[0].k[0] for r, share in enumerate(shares)]
+    alone = [
+        start(Automatic(share), x[r : r + 1], g[r : r + 1])[0].k[0]
+        for r, share in enumerate(shares)
+    ]
     np.testing.assert_array_equal(together, alone)
     assert together[0] == 30
     assert len(set(alone)) == 5
@@ -168,7 +177,10 @@ def test_no_share_is_exact_bit_for_bit(n, dtype, share):
 @pytest.mark.parametrize("kind", ["zero", "equal", "one row"])
 def test_without_a_variance_all_is_kept(kind):
     rng, n = np.random.default_rng(0), 1 if kind == "one row" else 7
-    x, g = rng.integers(1, 5, (4, 2, n, 5)).astype(float), rng.integers(1, 5, (4, 2, n, 3)).astype(float)
+    x, g = (
+        rng.integers(1, 5, (4, 2, n, 5)).astype(float),
+        rng.integers(1, 5, (4, 2, n, 3)).astype(float),
+    )
     if kind == "zero":
         g[0] = 0
     elif kind == "equal":
@@ -190,25 +202,35 @@ def test_what_goes_wrong_is_seen_and_all_is_kept(wrong):
 
 @pytest.mark.parametrize("T", [0.0, -1.0, np.nan, np.inf])
 def test_what_is_no_budget_keeps_all(T):
-    np.testing.assert_array_equal(fewest(np.array([[1.0, 2, 3], [3, 2, 1]]), np.array([T, 100.0])), [3, 1])
+    np.testing.assert_array_equal(
+        fewest(np.array([[1.0, 2, 3], [3, 2, 1]]), np.array([T, 100.0])), [3, 1]
+    )
 
 
 def test_factors_may_lie_in_memory_as_they_like():
     x, g = factors(3, 30)
     state, gradient = start(Automatic(0.3), x, g)
-    other, same = start(Automatic(0.3), np.repeat(x, 2, -1)[..., ::2], g.swapaxes(1, 2).copy().swapaxes(1, 2))
+    other, same = start(
+        Automatic(0.3), np.repeat(x, 2, -1)[..., ::2], g.swapaxes(1, 2).copy().swapaxes(1, 2)
+    )
     np.testing.assert_array_equal(same, gradient)
     assert state.k == other.k
 
 
 def test_wrong_use_gets_a_sentence():
     for share in (-0.1, np.nan, np.inf, np.array([0.1, -1])):
-        with pytest.raises(ValueError, match="expected a finite share of at least 0 of the variance, got"):
+        with pytest.raises(
+            ValueError, match="expected a finite share of at least 0 of the variance, got"
+        ):
             Automatic(share)
-    with pytest.raises(ValueError, match="expected to choose K every 1 or more steps, got every = 0"):
+    with pytest.raises(
+        ValueError, match="expected to choose K every 1 or more steps, got every = 0"
+    ):
         Automatic(every=0)
     for seam in ("forward", "input_gradient"):
-        with pytest.raises(ValueError, match="expected estimators without memory for the forward product"):
+        with pytest.raises(
+            ValueError, match="expected estimators without memory for the forward product"
+        ):
             Dense(2, 3, **{seam: Automatic()})
 
 
@@ -286,7 +308,9 @@ def test_unbiased_between_the_steps_that_are_exact(kind):
         np.testing.assert_array_equal(layer.weight_product.state.k, k)
         gradients = dense(layer.weight.grad)
         assert (np.ptp(gradients, axis=0).max() > 0.1) == (index == 1)
-        np.testing.assert_allclose(np.tensordot(probability, gradients, 1), dense(first.weight.grad)[0], atol=1e-9)
+        np.testing.assert_allclose(
+            np.tensordot(probability, gradients, 1), dense(first.weight.grad)[0], atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -335,13 +359,24 @@ def test_knobs_are_stacked():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_stacked_replicas_train_as_each_alone_bit_for_bit(dtype):
     x, labels = digits(dtype)
-    estimators = [Automatic(share, every) for every in (5, 7) for share in (0.0, 0.05, 1.0)] + [Exact()]
+    estimators = [Automatic(share, every) for every in (5, 7) for share in (0.0, 0.05, 1.0)] + [
+        Exact()
+    ]
     together, streams = network_of(estimators, dtype=dtype)
     options = {"batch_size": 64, "epochs": 1}
-    history = fit(together, CrossEntropy(), SGD(0.5, 0.9), (x[:800], labels[:800]), streams=streams, **options)
+    history = fit(
+        together, CrossEntropy(), SGD(0.5, 0.9), (x[:800], labels[:800]), streams=streams, **options
+    )
     for r, estimator in enumerate(estimators):
         alone, streams = network_of([estimator], dtype=dtype)
-        own = fit(alone, CrossEntropy(), SGD(0.5, 0.9), (x[:800], labels[:800]), streams=streams, **options)
+        own = fit(
+            alone,
+            CrossEntropy(),
+            SGD(0.5, 0.9),
+            (x[:800], labels[:800]),
+            streams=streams,
+            **options,
+        )
         np.testing.assert_array_equal(own["train_loss"][:, 0], history["train_loss"][:, r])
         for mine, theirs in zip(alone.parameters(), together.parameters(), strict=True):
             np.testing.assert_array_equal(mine.value[0], theirs.value[r])
@@ -386,7 +421,9 @@ def test_k_is_read_from_the_device_in_the_steps_that_choose_it():
 
 def test_its_state_comes_back_to_the_host():
     need("cuda-sim")
-    state, _ = start(Automatic(np.array([0.0, 0.5])), *(to_device(a, "cuda-sim") for a in factors(0, 20, R=2)))
+    state, _ = start(
+        Automatic(np.array([0.0, 0.5])), *(to_device(a, "cuda-sim") for a in factors(0, 20, R=2))
+    )
     arrays = {}
     back = unpack(json.loads(json.dumps(pack(state, "state", arrays))), arrays, "cuda-sim")
     assert vars(back).keys() == vars(state).keys()
@@ -432,10 +469,14 @@ def test_the_ledger_and_the_kept_share_by_hand():
     assert max(kept) < M
     exact = 2 * M * N * P
     sampled = 2 * sum(kept) * N * P
-    overhead = 4 * 2 * M * (N + P) + sum(kept) * P  # the scores of four steps, and rescaling the smaller factor
+    overhead = (
+        4 * 2 * M * (N + P) + sum(kept) * P
+    )  # the scores of four steps, and rescaling the smaller factor
     choosing = 2 * (2 * M * (N + P) + 2 * N * P)  # the norms of all pairs, and that of the product
     assert layer.spent() == {
-        "flops": pytest.approx([6 * exact + 2 * exact + sampled + overhead + choosing]),  # 6: forward
+        "flops": pytest.approx(
+            [6 * exact + 2 * exact + sampled + overhead + choosing]
+        ),  # 6: forward
         "exact_flops": pytest.approx([12 * exact]),
         "overhead_flops": pytest.approx([overhead + choosing]),
         "bytes_moved": pytest.approx([2 * 8 * sum(kept) * (N + P)]),
@@ -465,7 +506,11 @@ def test_digits_are_learnt_from_a_part_of_the_outer_products():
 
 
 def test_what_it_chose_is_seen_through_the_watcher():
-    watched, state, x = Watched(Automatic(0.1, every=2)), None, np.random.default_rng(0).normal(size=(1, 6, 3))
+    watched, state, x = (
+        Watched(Automatic(0.1, every=2)),
+        None,
+        np.random.default_rng(0).normal(size=(1, 6, 3)),
+    )
     state = watched.start(x, x)
     for index in range(2):
         watched(x, x, state, np.zeros((1, 6)), Step(index))

@@ -36,7 +36,9 @@ def test_without_a_gpu_the_reason_and_the_cure_are_said():
     works, reason = has_gpu()
     if works:
         pytest.skip(f"a GPU works here: {reason}")
-    with pytest.raises(RuntimeError, match=r"expected a working device gpu, got none: .*pip install"):
+    with pytest.raises(
+        RuntimeError, match=r"expected a working device gpu, got none: .*pip install"
+    ):
         to_device(np.ones(2))
 
 
@@ -44,14 +46,19 @@ def test_two_builds_of_cupy_are_detected(monkeypatch):
     monkeypatch.setattr("aopnp.arrays.backend.version", lambda name: "14.0")
     works, reason = probe.__wrapped__("gpu")
     assert not works
-    assert "cupy-cuda12x 14.0 and cupy-cuda13x 14.0 are installed together; uninstall both, then install one" in reason
+    assert (
+        "cupy-cuda12x 14.0 and cupy-cuda13x 14.0 are installed together; uninstall both, then install one"
+        in reason
+    )
 
 
 def test_the_probe_does_something_on_the_device(monkeypatch):
     """It launches a kernel and multiplies matrices: a device that computes wrongly does not pass."""
     need("cuda-sim")
     assert probe.__wrapped__("cuda-sim")[0]
-    monkeypatch.setattr("aopnp.arrays.backend._DOUBLE", 'extern "C" __global__ void twice(float* x) {}')
+    monkeypatch.setattr(
+        "aopnp.arrays.backend._DOUBLE", 'extern "C" __global__ void twice(float* x) {}'
+    )
     works, reason = probe.__wrapped__("cuda-sim")
     assert (works, "computes wrongly" in reason) == (False, True)
 

@@ -42,7 +42,12 @@ def perceptron(storage=FLOAT, estimator=EXACT, **options):
 
 def convolutional(storage=FLOAT, estimator=EXACT, **options):
     first = BinaryConv2d(2, 5, 3, 1, 1, estimator, storage=storage, **options), BatchNorm(5), Sign()
-    second = BinaryConv2d(5, 3, 3, 1, 1, estimator, storage=storage, **options), MaxPool2d(2), BatchNorm(3), Sign()
+    second = (
+        BinaryConv2d(5, 3, 3, 1, 1, estimator, storage=storage, **options),
+        MaxPool2d(2),
+        BatchNorm(3),
+        Sign(),
+    )
     last = Flatten(), BinaryDense(12, 4, estimator, storage=storage, **options), BatchNorm(4)
     return Chain(*first, *second, *last)
 
@@ -57,7 +62,10 @@ def batch(shape, R=1, M=8, dtype=np.float64):
 
 
 def test_sign_is_a_stair_whose_gradient_passes_in_the_middle():
-    layer, z = Sign(), np.array([[[-1.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.0001, np.nan]]], np.float32)
+    layer, z = (
+        Sign(),
+        np.array([[[-1.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.0001, np.nan]]], np.float32),
+    )
     y = layer.forward(z)
     assert y.dtype == z.dtype
     np.testing.assert_array_equal(y[0, 0], [-1, -1, -1, 1, 1, 1, 1, 1, np.nan])
@@ -69,7 +77,9 @@ def test_sign_is_a_stair_whose_gradient_passes_in_the_middle():
 @EACH_NETWORK
 @pytest.mark.parametrize("options", [{}, {"masked": True}, {"bias": True}])
 @pytest.mark.parametrize("storage", [FloatLatent(), Levels(2)])
-def test_the_tangent_of_a_binary_network_is_the_straight_through_gradient_along_it(build, shape, options, storage):
+def test_the_tangent_of_a_binary_network_is_the_straight_through_gradient_along_it(
+    build, shape, options, storage
+):
     network, loss, rng = build(storage, **options), CrossEntropy(), np.random.default_rng(1)
     network.initialise(Streams(0, [0, 1]))
     x, target = batch(shape, R=2)
@@ -81,7 +91,9 @@ def test_the_tangent_of_a_binary_network_is_the_straight_through_gradient_along_
         product = dense(parameter.grad) * parameter.tangent
         terms.append(product.reshape(3, 2, -1).sum(-1))
     expected, scale = np.sum(terms, 0), np.sum(np.abs(terms), 0)
-    np.testing.assert_array_less(np.abs(loss.tangent(network.tangent(None)) - expected), 1e-10 * scale)
+    np.testing.assert_array_less(
+        np.abs(loss.tangent(network.tangent(None)) - expected), 1e-10 * scale
+    )
     assert (np.abs(expected) > 1e-6).all()
 
 
@@ -112,7 +124,9 @@ def test_layers_start_uniform_and_without_a_bias_and_the_weights_are_signs():
         layer = BinaryDense(3, 2, bias=bias, init=lambda *_: np.full((4, 2), 0.5))
         layer.initialise(Streams())
         assert len(layer.parameters()) == number
-        np.testing.assert_array_equal(layer.forward(np.zeros((1, 1, 3))), np.full((1, 1, 2), 0.5 * bias))
+        np.testing.assert_array_equal(
+            layer.forward(np.zeros((1, 1, 3))), np.full((1, 1, 2), 0.5 * bias)
+        )
     assert repr(BinaryDense(3, 2)) == "BinaryDense(3, 2)"
     assert repr(BinaryConv2d(3, 2, 5)) == "BinaryConv2d(3, 2, (5, 5))"
 
@@ -130,7 +144,12 @@ def test_the_same_initialiser_gives_every_storage_the_same_signs():
 def test_a_step_of_a_binary_dense_layer_by_hand(bits):
     """Section 3.5's reference step, written out in float64: N3 with SGD, batch norm and sign behind it."""
     rng, R, M, N, P, lr = np.random.default_rng(0), 2, 7, 5, 3, 0.4
-    layer, norm, sign, streams = BinaryDense(N, P, storage=Levels(bits)), BatchNorm(P), Sign(), Streams(0, [0, 1])
+    layer, norm, sign, streams = (
+        BinaryDense(N, P, storage=Levels(bits)),
+        BatchNorm(P),
+        Sign(),
+        Streams(0, [0, 1]),
+    )
     network = Chain(layer, norm, sign)
     network.initialise(streams)
     a, da_out = rng.choice([-1.0, 1.0], (R, M, N)), rng.normal(size=(R, M, P))
@@ -150,7 +169,9 @@ def test_a_step_of_a_binary_dense_layer_by_hand(bits):
 
     step = Step(3, np.array([lr]), training=True)
     np.testing.assert_array_equal(network.forward(a, step), np.where(y >= 0, 1, -1))
-    np.testing.assert_allclose(network.backward(da_out, step), dz @ w.swapaxes(1, 2), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        network.backward(da_out, step), dz @ w.swapaxes(1, 2), rtol=1e-12, atol=1e-12
+    )
     Displace(SGD(lr)).update(network.parameters(), step)
     np.testing.assert_array_equal(np.rint((layer.weight.soft() + 1) / gap), moved)
     assert (moved != j).any()
@@ -169,13 +190,21 @@ def test_a_step_of_a_binary_dense_layer_by_hand(bits):
     ],
     ids=["aop", "sampled", "random feedback", "signs", "kolen-pollack"],
 )
-def test_estimators_and_feedback_work_as_with_real_weights_and_a_stack_is_each_alone(build, shape, options):
+def test_estimators_and_feedback_work_as_with_real_weights_and_a_stack_is_each_alone(
+    build, shape, options
+):
     def end(runs):
         network, streams = build(Levels(4), **options), Streams(2, runs)
         network.initialise(streams, np.float32)
         x, target = batch(shape, 1, 16, np.float32)
         fit(
-            network, CrossEntropy(), Displace(SGD(0.1, 0.5)), (x[0], target[0]), streams=streams, batch_size=8, epochs=2
+            network,
+            CrossEntropy(),
+            Displace(SGD(0.1, 0.5)),
+            (x[0], target[0]),
+            streams=streams,
+            batch_size=8,
+            epochs=2,
         )
         return [parameter.value for parameter in network.parameters()]
 
@@ -215,7 +244,9 @@ def test_training_goes_on_from_a_file_bit_for_bit(storage, optimiser, tmp_path):
             network, its_optimiser = perceptron(storage), optimiser()
             network.initialise(streams, np.float32)
             assert load(path, network, its_optimiser, streams=streams) == 2
-        history = trained(network, its_optimiser, streams, (6,), first_epoch=3 if stops else 1, epochs=4)
+        history = trained(
+            network, its_optimiser, streams, (6,), first_epoch=3 if stops else 1, epochs=4
+        )
         networks.append((network, its_optimiser, history))
     (whole, one, history), (resumed, other, rest) = networks
     for got, expected in zip(resumed.parameters(), whole.parameters(), strict=True):
@@ -231,10 +262,22 @@ def test_a_file_of_other_bits_or_another_optimiser_is_refused(tmp_path):
     network.initialise(streams)
     save(path, network, Displace(SGD(0.1)), streams=streams, epoch=0)
     for storage, optimiser, sentence in (
-        (Levels(6), Displace(SGD(0.1)), r"expected parameters uint8 \[1, 6, 7\], .*, got uint8 \[1, 5, 7\]"),
-        (FloatLatent(), Displace(SGD(0.1)), r"expected parameters float64 \[1, 54\], .*, got uint8 \[1, 5, 7\]"),
+        (
+            Levels(6),
+            Displace(SGD(0.1)),
+            r"expected parameters uint8 \[1, 6, 7\], .*, got uint8 \[1, 5, 7\]",
+        ),
+        (
+            FloatLatent(),
+            Displace(SGD(0.1)),
+            r"expected parameters float64 \[1, 54\], .*, got uint8 \[1, 5, 7\]",
+        ),
         (Levels(5), SGD(0.1), "expected an optimiser SGD as here, got SGD displacing soft weights"),
-        (Levels(5), Bop(SGD(0.1)), "expected an optimiser Bop, and SGD for real weights as here, got SGD displacing"),
+        (
+            Levels(5),
+            Bop(SGD(0.1)),
+            "expected an optimiser Bop, and SGD for real weights as here, got SGD displacing",
+        ),
     ):
         other = perceptron(storage)
         other.initialise(streams)
@@ -272,7 +315,9 @@ def test_the_naive_rule_flips_no_weight_and_trains_as_frozen_weights_do():
                 if isinstance(layer, BinaryDense):
                     layer.weight.move = lambda displacement, step: None
         curves.append(trained(network, Displace(SGD(0.1)), streams, (6,), epochs=5)["train_loss"])
-        same = [(now.value == then).all() for now, then in zip(network.parameters(), start, strict=True)]
+        same = [
+            (now.value == then).all() for now, then in zip(network.parameters(), start, strict=True)
+        ]
         assert same == [True, False, False] * 2
     np.testing.assert_array_equal(*curves)
     assert curves[0][-1] < curves[0][0]
@@ -284,7 +329,9 @@ def test_soft_weights_learn_what_the_naive_rule_cannot(name):
     for storage in (name, "naive"):
         network, streams = perceptron(SOFT_WEIGHTS[storage]), Streams(0, range(5))
         network.initialise(streams, np.float32)
-        losses[storage] = trained(network, Displace(Adam(0.01)), streams, (6,), epochs=30)["train_loss"][-1].mean()
+        losses[storage] = trained(network, Displace(Adam(0.01)), streams, (6,), epochs=30)[
+            "train_loss"
+        ][-1].mean()
     assert losses[name] < losses["naive"] - 0.1
 
 
@@ -309,9 +356,13 @@ def test_a_masked_layer_hands_kolen_pollack_the_masked_gradient():
 
 
 def test_binary_layers_that_could_not_train_are_refused():
-    with pytest.raises(ValueError, match="expected soft weights of more than one bit with masked gradients, got one"):
+    with pytest.raises(
+        ValueError,
+        match="expected soft weights of more than one bit with masked gradients, got one",
+    ):
         BinaryDense(4, 3, storage=Levels(1), masked=True)
     with pytest.raises(
-        TypeError, match="expected a storage of soft weights, got '5-bit'; SOFT_WEIGHTS has them by name"
+        TypeError,
+        match="expected a storage of soft weights, got '5-bit'; SOFT_WEIGHTS has them by name",
     ):
         BinaryDense(4, 3, storage="5-bit")

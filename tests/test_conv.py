@@ -33,7 +33,9 @@ def sliding_window(layer, x):
     for i in range(I):
         for j in range(J):
             seen = wide[:, :, i * stride : i * stride + A, j * stride : j * stride + B]
-            y[:, :, i, j] = np.einsum("rmabc,rabcp->rmp", np.broadcast_to(seen, (len(w), *seen.shape[1:])), w)
+            y[:, :, i, j] = np.einsum(
+                "rmabc,rabcp->rmp", np.broadcast_to(seen, (len(w), *seen.shape[1:])), w
+            )
     return y + layer.bias.value[:, None, None, None]
 
 
@@ -78,7 +80,9 @@ def test_the_variance_of_channel_sampling_is_that_of_the_true_channel_norms():
     squares = np.square(sampled - exact).reshape(draws, -1).sum(-1)
 
     w = layer.weight.value[0].reshape(9, 6, 4)
-    norms = np.linalg.norm(x.reshape(-1, 6), axis=0) * np.linalg.norm(w.swapaxes(0, 1).reshape(6, -1), axis=1)
+    norms = np.linalg.norm(x.reshape(-1, 6), axis=0) * np.linalg.norm(
+        w.swapaxes(0, 1).reshape(6, -1), axis=1
+    )
     p = water_filled(norms[None], np.array([k]))[0]
     channels = []
     for c in range(6):
@@ -104,7 +108,9 @@ def test_an_unbiased_weight_gradient_costs_less_and_its_error_shrinks_with_k(uni
         layer.forward(x)
         exact = layer.x[0].T @ g[0].reshape(-1, 4)
         layer.forward(x)
-        layer.backward(g, Step(noise={layer: rng.gumbel(size=(200, layer.noise_slots(8)))}, training=True))
+        layer.backward(
+            g, Step(noise={layer: rng.gumbel(size=(200, layer.noise_slots(8)))}, training=True)
+        )
         errors[ratio] = np.square(dense(layer.weight.grad) - exact).mean()
     assert errors[0.25] > 1.5 * errors[0.5] > 2 * errors[0.75] > 0
 
@@ -126,14 +132,24 @@ def multiplied_out(products):
 
 
 @pytest.mark.parametrize("block", [1, 200, 2**19])
-@given(GEOMETRIES, st.lists(st.integers(0, 7), min_size=1, max_size=3), st.booleans(), st.integers(0, 10**6))
-def test_pairs_of_images_are_multiplied_out_in_blocks_without_im2col(block, geometry, count, shared, seed):
+@given(
+    GEOMETRIES,
+    st.lists(st.integers(0, 7), min_size=1, max_size=3),
+    st.booleans(),
+    st.integers(0, 10**6),
+)
+def test_pairs_of_images_are_multiplied_out_in_blocks_without_im2col(
+    block, geometry, count, shared, seed
+):
     A, B, stride, padding = geometry
     rng = np.random.default_rng(seed)
     dtype = rng.choice([np.float32, np.float64])
     products = pairs(rng, Geometry((A, B), stride, padding), count, 7, shared, dtype)
     expected = multiplied_out(products)
-    w, scale = rng.integers(-9, 10, expected.shape).astype(dtype), rng.integers(-3, 4, len(count)).astype(float)
+    w, scale = (
+        rng.integers(-9, 10, expected.shape).astype(dtype),
+        rng.integers(-3, 4, len(count)).astype(float),
+    )
     as_stored, other = w.swapaxes(-1, -2).copy().swapaxes(-1, -2), w.copy()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(blocks, "BLOCK", block)
@@ -163,7 +179,9 @@ def test_each_replica_adds_up_as_it_does_alone_bit_for_bit(block, monkeypatch):
     a, b = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
     together = PatchProducts(a, b, count, geometry).dense()
     for r, n in enumerate(count):
-        alone = PatchProducts(a[r : r + 1, :n].copy(), b[r : r + 1, :n].copy(), count[r : r + 1], geometry)
+        alone = PatchProducts(
+            a[r : r + 1, :n].copy(), b[r : r + 1, :n].copy(), count[r : r + 1], geometry
+        )
         np.testing.assert_array_equal(together[r], alone.dense()[0])
 
 
@@ -210,7 +228,9 @@ def test_a_stack_of_convolutional_networks_trains_as_each_alone_bit_for_bit(dtyp
     def train(estimators):
         net, streams = network(side_by_side(estimators)), Streams(0, [0] * len(estimators))
         net.initialise(streams, dtype)
-        history = fit(net, CrossEntropy(), SGD(0.1, 0.5), data, streams=streams, batch_size=8, epochs=2)
+        history = fit(
+            net, CrossEntropy(), SGD(0.1, 0.5), data, streams=streams, batch_size=8, epochs=2
+        )
         return [parameter.value for parameter in net.parameters()], history
 
     estimators = [Exact(), AOP(topk, 3), AOP(topk, 4, RowMemory(0.9)), AOP(topk, 2, RowMemory())]

@@ -65,7 +65,10 @@ def test_an_endless_layer_and_batch_cost_k_over_m(K: int, share: int, intensity:
         ({"M": 0}, "expected M to be an integer of at least 1, got 0"),
         ({"N": -1}, "expected N to be an integer of at least 1, got -1"),
         ({"P": 2.0}, "expected P to be an integer of at least 1, got 2.0"),
-        ({"K": 1 / 8}, "expected K to be an integer of at least 1, got 0.125; count rows, not shares"),
+        (
+            {"K": 1 / 8},
+            "expected K to be an integer of at least 1, got 0.125; count rows, not shares",
+        ),
         ({"K": 9}, "expected 1 <= K <= M = 8, got K = 9"),
         ({"itemsize": 0}, "expected itemsize to be an integer of at least 1, got 0"),
         ({"intensity": 0.0}, "expected a finite intensity > 0 in flops a byte, got 0.0"),
@@ -96,13 +99,18 @@ def test_it_is_known_where_a_step_pays() -> None:
     assert len(measured()) == 25
     assert {ratio < 1 for *_, ratio in measured()} == {True, False}
     for M, N, P, K, ratio in measured():
-        if abs(ratio - 1) > 0.1 and min(N, P) != 64:  # break-even lies near there; fixed costs of the calls decide
+        if (
+            abs(ratio - 1) > 0.1 and min(N, P) != 64
+        ):  # break-even lies near there; fixed costs of the calls decide
             assert (expected_cost(M, N, P, K).ratio < 1) == (ratio < 1), (M, N, P, K)
 
 
 def test_the_default_intensity_fits_the_record() -> None:
     def off(intensity: float) -> float:
         steps = measured(128)
-        return sum(math.log(expected_cost(*size, intensity=intensity).ratio / ratio) ** 2 for *size, ratio in steps)
+        return sum(
+            math.log(expected_cost(*size, intensity=intensity).ratio / ratio) ** 2
+            for *size, ratio in steps
+        )
 
     assert min((step / 4 for step in range(2, 80)), key=off) == pytest.approx(INTENSITY, abs=1)

@@ -34,7 +34,9 @@ def run(optimiser, values, steps):
 def handed(optimiser, steps):
     """Return what the inner optimiser is handed, as lists like `steps`, and the parameters."""
     parameters = [Parameter(np.zeros_like(g)) for g in steps[0]]
-    return [optimiser.handed(parameters, gradients, Step(t)) for t, gradients in enumerate(steps)], parameters
+    return [
+        optimiser.handed(parameters, gradients, Step(t)) for t, gradients in enumerate(steps)
+    ], parameters
 
 
 def by_hand(gradients, priorities, capacity, decay, kappa, aggregation):
@@ -52,8 +54,12 @@ def by_hand(gradients, priorities, capacity, decay, kappa, aggregation):
         elif aggregation == "mean":
             out.append((g + kappa * sum(past)) / (len(buffer) + 1))
         else:
-            out.append(g + kappa * ranked[{"min": 0, "median": len(ranked) // 2, "max": -1}[aggregation]])
-        smallest = min(range(len(buffer)), key=lambda slot: buffer[slot][0], default=None)  # the first of several
+            out.append(
+                g + kappa * ranked[{"min": 0, "median": len(ranked) // 2, "max": -1}[aggregation]]
+            )
+        smallest = min(
+            range(len(buffer)), key=lambda slot: buffer[slot][0], default=None
+        )  # the first of several
         if len(buffer) < capacity:
             buffer.append([r, g])
         elif r > buffer[smallest][0]:
@@ -74,9 +80,14 @@ INTEGERS = st.integers(-2, 2)
     decay=st.sampled_from([0.0, 0.5, 1.0]),
     kappa=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
 )
-def test_the_buffer_is_its_definition_in_every_replica(aggregation, synced, gradients, capacity, decay, kappa):
+def test_the_buffer_is_its_definition_in_every_replica(
+    aggregation, synced, gradients, capacity, decay, kappa
+):
     """Small integers, so that ties are frequent and every sum is exact: a matrix [2, 2, 2] and a bias [2, 1]."""
-    steps = [(np.array(g[:8], float).reshape(2, 2, 2), np.array(g[8:], float).reshape(2, 1)) for g in gradients]
+    steps = [
+        (np.array(g[:8], float).reshape(2, 2, 2), np.array(g[8:], float).reshape(2, 1))
+        for g in gradients
+    ]
     optimiser = Critical(SGD(1.0), capacity, decay, kappa, aggregation, synced=synced)
     got, parameters = handed(optimiser, steps)
     for r in range(2):
@@ -104,7 +115,12 @@ def test_a_buffer_of_two_step_by_step():
         (2, 10, [8, 2], [2, 1]),  # 2 + 8: the buffer before 2 comes in; 8 itself does not decay
         (1, 6, [8, 2], [1, 0.5]),  # as large as the smallest priority: stays out
         (-1, 4, [8, -1], [0.5, 0.5]),  # now larger: 2 goes
-        (3, 6.5, [3, -1], [1.5, 0.25]),  # of equal priorities the earlier slot goes, though 8 is the larger gradient
+        (
+            3,
+            6.5,
+            [3, -1],
+            [1.5, 0.25],
+        ),  # of equal priorities the earlier slot goes, though 8 is the larger gradient
     ]
     for g, expected, remembered, priorities in story:
         (got,) = optimiser.handed([parameter], [np.array([[g]], float)], Step())
@@ -130,7 +146,8 @@ def problem(seed, dtype=np.float64, steps=9, replicas=2):
     sizes = 10.0 ** rng.uniform(-2, 2, (steps, len(shapes), replicas))
     return values, [
         [
-            rng.normal(size=shape).astype(dtype) * size.astype(dtype).reshape(-1, *(1,) * (len(shape) - 1))
+            rng.normal(size=shape).astype(dtype)
+            * size.astype(dtype).reshape(-1, *(1,) * (len(shape) - 1))
             for shape, size in zip(shapes, step, strict=True)
         ]
         for step in sizes
@@ -140,7 +157,9 @@ def problem(seed, dtype=np.float64, steps=9, replicas=2):
 @EVERY_INNER
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("aggregation", ["sum", "min", "median", "max"])
-def test_kappa_0_is_the_inner_optimiser_bit_for_bit_momentum_and_adam_included(inner, dtype, aggregation):
+def test_kappa_0_is_the_inner_optimiser_bit_for_bit_momentum_and_adam_included(
+    inner, dtype, aggregation
+):
     values, steps = problem(0, dtype)
     plain = run(inner(), values, steps)
     without = run(Critical(inner(), capacity=3, kappa=0.0, aggregation=aggregation), values, steps)
@@ -151,7 +170,9 @@ def test_kappa_0_is_the_inner_optimiser_bit_for_bit_momentum_and_adam_included(i
         assert (other.value != one.value).all()
 
 
-@pytest.mark.parametrize("build", [lambda inner: Critical(inner, 3), lambda inner: ErrorFeedback(inner, 0.5)])
+@pytest.mark.parametrize(
+    "build", [lambda inner: Critical(inner, 3), lambda inner: ErrorFeedback(inner, 0.5)]
+)
 def test_schedules_and_an_optimiser_of_its_own_for_feedback_are_the_inner_ones(build):
     def start():
         return Apart(SGD(0.5, schedule=StepDecay(2, 0.5)), SGD(0.25, 0.9))
@@ -165,7 +186,9 @@ def test_schedules_and_an_optimiser_of_its_own_for_feedback_are_the_inner_ones(b
     for t in range(4):
         np.testing.assert_array_equal(around.lr(t), start().lr(t))
         np.testing.assert_array_equal(around.feedback_lr(t), [0.25])
-    with pytest.raises(TypeError, match=r"expected (Critical|ErrorFeedback) to update all .* write \w+\(Apart\("):
+    with pytest.raises(
+        TypeError, match=r"expected (Critical|ErrorFeedback) to update all .* write \w+\(Apart\("
+    ):
         run(Apart(around, SGD(0.1)), *problem(0))
 
 
@@ -177,7 +200,9 @@ def test_apart_inside_moves_weights_and_feedback_as_two_networks(aggregation):
     together = Critical(Apart(SGD(0.5), Adam(0.25)), 3, aggregation=aggregation)
     update(together, parameters, steps)
     for i, inner in enumerate((SGD(0.5), Adam(0.25))):
-        alone = run(Critical(inner, 3, aggregation=aggregation), [values[i]], [[step[i]] for step in steps])
+        alone = run(
+            Critical(inner, 3, aggregation=aggregation), [values[i]], [[step[i]] for step in steps]
+        )
         np.testing.assert_array_equal(parameters[i].value, alone[0].value)
 
 
@@ -198,9 +223,14 @@ def test_replicas_that_evict_different_slots_are_each_alone_bit_for_bit(synced, 
         alone = run(single, [v[own] for v in values], [[g[own] for g in step] for step in steps])
         for one, other in zip(together, alone, strict=True):
             np.testing.assert_array_equal(one.value[r], other.value[0])
-            np.testing.assert_array_equal(stack.state[one].priorities[r], single.state[other].priorities[0])
+            np.testing.assert_array_equal(
+                stack.state[one].priorities[r], single.state[other].priorities[0]
+            )
     kept = [
-        [[t for t, step in enumerate(steps) if (step[0][r] == g).all()] for g in stack.state[together[0]].gradients[r]]
+        [
+            [t for t, step in enumerate(steps) if (step[0][r] == g).all()]
+            for g in stack.state[together[0]].gradients[r]
+        ]
         for r in range(replicas)
     ]
     assert kept[0] != kept[1] != kept[2] != kept[0]
@@ -208,7 +238,10 @@ def test_replicas_that_evict_different_slots_are_each_alone_bit_for_bit(synced, 
 
 def test_synced_tensors_keep_the_gradients_of_the_same_steps():
     """Norms 3 4 1 and 1 2 6 of two tensors, one slot: apart the first keeps 4, together both keep step 2 (1 + 6)."""
-    steps = [[np.full((1, 1), float(a)), np.full((1, 1), float(b))] for a, b in [(3, 1), (-4, 2), (1, -6)]]
+    steps = [
+        [np.full((1, 1), float(a)), np.full((1, 1), float(b))]
+        for a, b in [(3, 1), (-4, 2), (1, -6)]
+    ]
     for synced, remembered, priorities in [(False, [-4, -6], [4, 6]), (True, [1, -6], [7, 7])]:
         optimiser = Critical(SGD(1.0), capacity=1, decay=1.0, synced=synced)
         handed(optimiser, steps)
@@ -232,7 +265,9 @@ def test_a_forward_gradients_buffer_holds_the_directions_of_the_largest_directio
     best = set(np.argsort(-abs(d))[:C])
     for synced, norms in [(False, [4, 3]), (True, [7, 7])]:
         optimiser = Critical(SGD(1.0), C, decay=1.0, synced=synced)
-        handed(optimiser, [[each * v for v in step] for each, step in zip(d, directions, strict=True)])
+        handed(
+            optimiser, [[each * v for v in step] for each, step in zip(d, directions, strict=True)]
+        )
         for tensor, state in enumerate(optimiser.state.values()):
             kept = [int(np.flatnonzero(abs(d) == abs(g).max())[0]) for g in state.gradients[0]]
             assert set(kept) == best
@@ -266,7 +301,10 @@ def test_a_factored_gradient_is_multiplied_out_for_the_inner_one_and_stays_as_it
         one, other = build(), build()
         factored, plain = Parameter(np.zeros((2, 3, 4))), Parameter(np.zeros((2, 3, 4)))
         for t in range(4):
-            a, b = rng.integers(-3, 4, (2, 5, 3)).astype(float), rng.integers(-3, 4, (2, 5, 4)).astype(float)
+            a, b = (
+                rng.integers(-3, 4, (2, 5, 3)).astype(float),
+                rng.integers(-3, 4, (2, 5, 4)).astype(float),
+            )
             gradient = factored.grad = OuterProducts(a, b, np.array([5, 5]))
             plain.grad = gradient.dense()
             for optimiser, parameter in ((one, factored), (other, plain)):
@@ -277,11 +315,16 @@ def test_a_factored_gradient_is_multiplied_out_for_the_inner_one_and_stays_as_it
 
 def test_a_nan_stays_visible_in_its_replica_and_out_of_the_others():
     values, steps = problem(5, steps=8)
-    for capacity, when in [(2, 5), (4, 1)]:  # into a full buffer, and into one that still takes everything
+    for capacity, when in [
+        (2, 5),
+        (4, 1),
+    ]:  # into a full buffer, and into one that still takes everything
         clean = run(Critical(SGD(0.1), capacity, synced=True), values, steps)
         spoilt = [[g.copy() for g in step] for step in steps]
         spoilt[when][0][1, 0, 0] = np.nan
-        for one, other in zip(run(Critical(SGD(0.1), capacity, synced=True), values, spoilt), clean, strict=True):
+        for one, other in zip(
+            run(Critical(SGD(0.1), capacity, synced=True), values, spoilt), clean, strict=True
+        ):
             np.testing.assert_array_equal(one.value[0], other.value[0])
             assert np.isnan(one.value[1]).sum() == (one.value.ndim == 3)
 
@@ -305,7 +348,9 @@ def test_on_a_device_replicas_evict_as_on_the_host_and_nobody_waits(device, aggr
         update(build(), parameters, on_device)
     tolerance = 0 if device == "cuda-sim" else 1e-6
     for got, expected in zip(parameters, run(build(), values, steps), strict=True):
-        np.testing.assert_allclose(to_host(got.value), expected.value, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            to_host(got.value), expected.value, rtol=tolerance, atol=tolerance
+        )
 
 
 RESUMED = {
@@ -345,7 +390,9 @@ def test_a_file_of_another_capacity_or_inner_optimiser_is_refused(tmp_path):
     network.initialise(streams)
     save(tmp_path / "network.npz", network, Critical(SGD(0.1), 3), streams=streams, epoch=0)
     for other in (Critical(SGD(0.1), 4), Critical(SGD(0.1, 0.9), 3), SGD(0.1)):
-        with pytest.raises(ValueError, match=r"got Critical around SGD, 3 gradients remembered; build"):
+        with pytest.raises(
+            ValueError, match=r"got Critical around SGD, 3 gradients remembered; build"
+        ):
             load(tmp_path / "network.npz", network, other, streams=streams)
 
 
@@ -364,7 +411,9 @@ def test_what_was_applied_and_what_waits_add_up_to_plain_sgd_exactly(gradients, 
     np.testing.assert_array_equal(got.value - last * optimiser.state[got].residual, plain.value)
 
 
-@given(rows=st.lists(st.tuples(*[st.integers(-3, 3)] * 6), min_size=1, max_size=3), k=st.integers(1, 6))
+@given(
+    rows=st.lists(st.tuples(*[st.integers(-3, 3)] * 6), min_size=1, max_size=3), k=st.integers(1, 6)
+)
 def test_the_largest_entries_and_those_that_tie_with_the_last(rows, k):
     u = np.array(rows, float).reshape(-1, 2, 3)
     got = largest(u, k / 6)
@@ -377,7 +426,9 @@ def test_the_largest_entries_and_those_that_tie_with_the_last(rows, k):
 @EVERY_INNER
 def test_a_share_of_1_is_the_inner_optimiser_bit_for_bit(inner):
     values, steps = problem(8)
-    for one, other in zip(run(ErrorFeedback(inner(), 1), values, steps), run(inner(), values, steps), strict=True):
+    for one, other in zip(
+        run(ErrorFeedback(inner(), 1), values, steps), run(inner(), values, steps), strict=True
+    ):
         np.testing.assert_array_equal(one.value, other.value)
 
 
@@ -386,7 +437,9 @@ def test_feedback_waits_in_units_of_its_own_step_size():
     optimiser = ErrorFeedback(Apart(SGD(1.0), SGD(0.5, schedule=StepDecay(1, 0.5))), 0.5)
     for t, g in enumerate([[4.0, 1.0], [0.0, 0.0]]):
         parameter.grad = np.array([g])
-        optimiser.update([parameter], Step(t, optimiser.lr(t), feedback_lr=optimiser.feedback_lr(t)))
+        optimiser.update(
+            [parameter], Step(t, optimiser.lr(t), feedback_lr=optimiser.feedback_lr(t))
+        )
     np.testing.assert_array_equal(parameter.value, [[-0.5 * 4, -0.5 * 1]])
 
 
@@ -400,16 +453,34 @@ def test_error_feedback_lets_a_quadratic_converge_and_shows_a_nan_at_once():
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda: Critical(SGD(), 0), "expected a capacity of at least 1 gradient, a whole number, got 0"),
-        (lambda: Critical(SGD(), 2.5), "expected a capacity of at least 1 gradient, a whole number, got 2.5"),
+        (
+            lambda: Critical(SGD(), 0),
+            "expected a capacity of at least 1 gradient, a whole number, got 0",
+        ),
+        (
+            lambda: Critical(SGD(), 2.5),
+            "expected a capacity of at least 1 gradient, a whole number, got 2.5",
+        ),
         (lambda: Critical(SGD(), decay=1.1), "expected a memory decay from 0 to 1, got 1.1"),
         (lambda: Critical(SGD(), decay=np.array([0.5, -1])), "expected a memory decay from 0 to 1"),
         (lambda: Critical(SGD(), decay=np.nan), "expected a memory decay from 0 to 1, got nan"),
-        (lambda: Critical(SGD(), kappa=-1), "expected a finite kappa >= 0, got -1; 0 leaves the past out"),
+        (
+            lambda: Critical(SGD(), kappa=-1),
+            "expected a finite kappa >= 0, got -1; 0 leaves the past out",
+        ),
         (lambda: Critical(SGD(), kappa=np.inf), "expected a finite kappa >= 0, got inf"),
-        (lambda: Critical(SGD(), aggregation="avg"), "expected an aggregation among sum, mid, .*, max, got 'avg'"),
-        (lambda: ErrorFeedback(SGD(), 0), "expected a share above 0 and up to 1 of the entries, got 0"),
-        (lambda: ErrorFeedback(SGD(), 1.5), "expected a share above 0 and up to 1 of the entries, got 1.5"),
+        (
+            lambda: Critical(SGD(), aggregation="avg"),
+            "expected an aggregation among sum, mid, .*, max, got 'avg'",
+        ),
+        (
+            lambda: ErrorFeedback(SGD(), 0),
+            "expected a share above 0 and up to 1 of the entries, got 0",
+        ),
+        (
+            lambda: ErrorFeedback(SGD(), 1.5),
+            "expected a share above 0 and up to 1 of the entries, got 1.5",
+        ),
         (
             lambda: run(ErrorFeedback(SGD(schedule=lambda step: 0.0), 0.5), *problem(0)),
             "expected step sizes > 0 under error feedback, got 0.0",

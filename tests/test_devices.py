@@ -39,7 +39,10 @@ from tests.devices import ON_DEVICES, need
 
 MEMORIES = [NoMemory(), RowMemory(0.9), ResidualMemory(), QueueMemory(5)]
 ORDERS = st.tuples(st.sampled_from(["forward", "reverse", "random"]), st.integers(0, 99))
-ESTIMATORS = [Exact(), *(AOP(p, k, m) for m in MEMORIES for p, k in ((topk, 3), (weightedk, 2), (randk, 8)))]
+ESTIMATORS = [
+    Exact(),
+    *(AOP(p, k, m) for m in MEMORIES for p, k in ((topk, 3), (weightedk, 2), (randk, 8))),
+]
 
 
 @ON_DEVICES
@@ -73,7 +76,13 @@ def test_rows_longer_than_a_block_has_threads(name, order, device):
 
 @ON_DEVICES
 @settings(max_examples=12)
-@given(st.integers(1, 3), st.integers(1, 400), st.sampled_from([2, 10**9]), st.integers(0, 10**6), ORDERS)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 400),
+    st.sampled_from([2, 10**9]),
+    st.integers(0, 10**6),
+    ORDERS,
+)
 def test_selection_among_many_rows(device, R, S, distinct, seed, order):
     need(device)
     rng = np.random.default_rng(seed)
@@ -82,22 +91,34 @@ def test_selection_among_many_rows(device, R, S, distinct, seed, order):
     count = rng.integers(1, S + 1, R)
     with thread_order(*order):
         spellings.agree(
-            select, [keys, np.zeros((1, S)), np.ones(R), np.zeros(R), count], {"K": int(count.max())}, device
+            select,
+            [keys, np.zeros((1, S)), np.ones(R), np.zeros(R), count],
+            {"K": int(count.max())},
+            device,
         )
 
 
 def train(device, estimators, dtype, epochs=2, watch=False):
     """Train a small classifier with one estimator a replica; return (selections, weights, history)."""
     rng = np.random.default_rng(0)
-    x, labels = to_device(rng.normal(size=(40, 6)).astype(dtype), device), to_device(rng.integers(0, 4, 40), device)
+    x, labels = (
+        to_device(rng.normal(size=(40, 6)).astype(dtype), device),
+        to_device(rng.integers(0, 4, 40), device),
+    )
     selections = []
 
     def layer(inputs, outputs):
-        watched = [AOP(recorded(e.policy, selections), e.k, e.memory) if isinstance(e, AOP) else e for e in estimators]
+        watched = [
+            AOP(recorded(e.policy, selections), e.k, e.memory) if isinstance(e, AOP) else e
+            for e in estimators
+        ]
         together = side_by_side(watched)
         return Dense(inputs, outputs, Watched(together) if watch else together)
 
-    network, streams = Chain(layer(6, 5), Tanh(), layer(5, 4), Softmax()), Streams(0, [0] * len(estimators))
+    network, streams = (
+        Chain(layer(6, 5), Tanh(), layer(5, 4), Softmax()),
+        Streams(0, [0] * len(estimators)),
+    )
     network.initialise(streams, dtype, device)
     history = fit(
         network,
@@ -109,7 +130,11 @@ def train(device, estimators, dtype, epochs=2, watch=False):
         epochs=epochs,
         validation=(x, labels),
     )
-    return [to_host(s.rows) for s in selections], [to_host(p.value) for p in network.parameters()], history
+    return (
+        [to_host(s.rows) for s in selections],
+        [to_host(p.value) for p in network.parameters()],
+        history,
+    )
 
 
 @ON_DEVICES
@@ -158,7 +183,8 @@ def test_every_layer_and_loss_gives_arrays_of_the_kind_it_got(device, activation
         network = Chain(Dense(3, 4), activation(), Dense(4, 1))
         network.initialise(Streams(0, [0, 1]), np.float64, where)
         x, t, u = (
-            to_device(a, where) for a in (rng.normal(size=(1, 5, 3)), rng.normal(size=(2, 5, 1)), np.ones((2, 5, 3)))
+            to_device(a, where)
+            for a in (rng.normal(size=(1, 5, 3)), rng.normal(size=(2, 5, 1)), np.ones((2, 5, 3)))
         )
         loss = MeanSquaredError()
         value = loss.forward(network.forward(x), t)
@@ -170,7 +196,9 @@ def test_every_layer_and_loss_gives_arrays_of_the_kind_it_got(device, activation
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("estimator", [*ESTIMATORS, Watched(ESTIMATORS[4]), side_by_side(ESTIMATORS)])
+@pytest.mark.parametrize(
+    "estimator", [*ESTIMATORS, Watched(ESTIMATORS[4]), side_by_side(ESTIMATORS)]
+)
 def test_a_training_step_never_waits_for_the_device(estimator):
     need("cuda-sim")
     from aopnp.arrays.cuda_sim.device import no_waiting
@@ -178,12 +206,20 @@ def test_a_training_step_never_waits_for_the_device(estimator):
     R = len(ESTIMATORS)
     network, streams = Dense(3, 2, estimator), Streams(0, range(R))
     network.initialise(streams, np.float64, "cuda-sim")
-    x, labels = to_device(np.ones((R, 8, 3)), "cuda-sim"), to_device(np.zeros((R, 8), int), "cuda-sim")
-    noise = {layer: to_device(each, "cuda-sim") for layer, each in epoch_noise(network, streams, 1, 2, 8).items()}
+    x, labels = (
+        to_device(np.ones((R, 8, 3)), "cuda-sim"),
+        to_device(np.zeros((R, 8), int), "cuda-sim"),
+    )
+    noise = {
+        layer: to_device(each, "cuda-sim")
+        for layer, each in epoch_noise(network, streams, 1, 2, 8).items()
+    }
     optimiser, loss = SGD(0.1, 0.5), CrossEntropy()
     with no_waiting():
         for t in range(2):
-            step = Step(t, optimiser.lr(t), {layer: each[t] for layer, each in noise.items()}, training=True)
+            step = Step(
+                t, optimiser.lr(t), {layer: each[t] for layer, each in noise.items()}, training=True
+            )
             _, y = backprop(network, loss, x, labels, step)
             loss.correct(y, labels)
             optimiser.update(network.parameters(), step)
@@ -209,7 +245,11 @@ def test_the_simulated_device_is_as_strict_as_a_gpu():
     from aopnp.arrays.cuda_sim import device as xp
 
     x = xp.asarray(np.arange(6.0).reshape(2, 3))
-    for refused in (lambda: np.asarray(x), lambda: xp.where(x > 1, np.ones((2, 3)), x), lambda: x[np.array([0])]):
+    for refused in (
+        lambda: np.asarray(x),
+        lambda: xp.where(x > 1, np.ones((2, 3)), x),
+        lambda: x[np.array([0])],
+    ):
         with pytest.raises(TypeError, match="device"):
             refused()
     assert array_module(np.exp(x), x.sum(0), x[1:], x.max(), -x) is xp  # all of them stay there

@@ -30,7 +30,19 @@ from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.product import Product
 from aopnp.nn import Residual
-from aopnp.nn.feedback import DFA, DIRECT, DKP, DRTP, FDFA, FeedbackInit, Hook, Uniform, kaiming_uniform, normal, zeros
+from aopnp.nn.feedback import (
+    DFA,
+    DIRECT,
+    DKP,
+    DRTP,
+    FDFA,
+    FeedbackInit,
+    Hook,
+    Uniform,
+    kaiming_uniform,
+    normal,
+    zeros,
+)
 from aopnp.optim import Apart, StepDecay
 from aopnp.training import backprop, learn_jacobians
 from aopnp.training.rules import Backprop
@@ -66,7 +78,11 @@ def images(kind, R=2):
 def batch(network, R=2):
     """Return inputs and targets whose squared error has a gradient of quarters: 2 / (M K) = 1/4."""
     rng = np.random.default_rng(3)
-    x = integers(rng, (R, 4, 4, 4, 2)) if isinstance(network.layers[0], Conv2d) else integers(rng, (R, 4, 3))
+    x = (
+        integers(rng, (R, 4, 4, 4, 2))
+        if isinstance(network.layers[0], Conv2d)
+        else integers(rng, (R, 4, 3))
+    )
     return x, integers(rng, (R, 4, 2))
 
 
@@ -177,7 +193,11 @@ def test_batch_norm_below_an_injected_error_is_differentiated_through_its_statis
     network, loss = Chain(Dense(3, 4), BatchNorm(4), Tanh(), DFA(2, 4), Dense(4, 2)), CrossEntropy()
     network.initialise(Streams(0, range(2)))
     rng = np.random.default_rng(0)
-    x, labels, below = rng.normal(size=(2, 6, 3)), rng.integers(0, 2, (2, 6)), Chain(*network.layers[:3])
+    x, labels, below = (
+        rng.normal(size=(2, 6, 3)),
+        rng.integers(0, 2, (2, 6)),
+        Chain(*network.layers[:3]),
+    )
     for parameter in below.parameters():
         parameter.value += 0.3 * rng.normal(size=parameter.value.shape)
     backprop(network, loss, x, labels, TRAINING)
@@ -195,7 +215,9 @@ def test_batch_norm_below_an_injected_error_is_differentiated_through_its_statis
     np.testing.assert_allclose(network.layers[0].bias.grad, 0, atol=1e-15)
     below.forward(x)
     below.backward(e)
-    assert np.abs(network.layers[0].bias.grad).min() > 1e-4  # with running statistics it is not nothing
+    assert (
+        np.abs(network.layers[0].bias.grad).min() > 1e-4
+    )  # with running statistics it is not nothing
 
 
 # What is not computed
@@ -215,14 +237,27 @@ def test_nothing_below_a_hook_depends_on_the_weights_above_in_the_backward_pass(
     for gradient, clean in zip(gradients, expected, strict=True):
         assert np.isfinite(clean).all()
         np.testing.assert_array_equal(gradient, clean)
-    plain = whole(Chain(*(Hook() if isinstance(layer, kind) else layer for layer in images(kind).layers)))
-    assert np.isnan(filled(plain, Backprop((poison,)))[1][0]).all()  # the sentinel does find who looks
+    plain = whole(
+        Chain(*(Hook() if isinstance(layer, kind) else layer for layer in images(kind).layers))
+    )
+    assert np.isnan(
+        filled(plain, Backprop((poison,)))[1][0]
+    ).all()  # the sentinel does find who looks
 
 
 @EACH
 def test_layers_above_a_hook_multiply_by_no_transposed_weights(kind):
     """Also where what lies between has no parameters; between two layers of one segment the product is made."""
-    lower = [Dense(3, 4), ReLU(), Dense(4, 4), ReLU(), kind(2, 4), Unflatten(2, 2, 1), MaxPool2d(1), Flatten()]
+    lower = [
+        Dense(3, 4),
+        ReLU(),
+        Dense(4, 4),
+        ReLU(),
+        kind(2, 4),
+        Unflatten(2, 2, 1),
+        MaxPool2d(1),
+        Flatten(),
+    ]
     network = whole(Chain(*lower, Dense(4, 6), kind(2, 6), Chain(Hook(), Dense(6, 2))))
     filled(network)
     layers = [layer for layer in network.walk() if isinstance(layer, Dense)]
@@ -230,7 +265,9 @@ def test_layers_above_a_hook_multiply_by_no_transposed_weights(kind):
     assert [bool(each) for each in spent] == [False, True, False, False]
     np.testing.assert_array_equal(spent[1]["flops"], 2 * 4 * 4 * 4)
     for layer in layers:
-        np.testing.assert_array_equal(layer.weight_product.spent(layer.weight.value)["flops"], 2 * 4 * layer.w[0].size)
+        np.testing.assert_array_equal(
+            layer.weight_product.spent(layer.weight.value)["flops"], 2 * 4 * layer.w[0].size
+        )
 
 
 M, K, SIZES = 8, 3, (5, 7, 4)
@@ -240,7 +277,10 @@ FLOPS = {
     "dfa": FORWARD + WEIGHTS + INJECTED,
     "drtp": FORWARD + WEIGHTS + INJECTED,
     "dkp": FORWARD + WEIGHTS + 2 * INJECTED,  # dB = error^T a is as large as error @ B
-    "fdfa": FORWARD + WEIGHTS + 2 * INJECTED + TRANSPOSED,  # so is d^T u; u W costs what G W^T would have
+    "fdfa": FORWARD
+    + WEIGHTS
+    + 2 * INJECTED
+    + TRANSPOSED,  # so is d^T u; u W costs what G W^T would have
 }
 
 
@@ -276,7 +316,9 @@ def test_what_back_propagation_computes_beside_it():
 def test_only_what_is_trained_moves_and_is_handed_to_an_optimiser(name):
     network, fresh = train(name, Streams(0, [0, 1]))[0], direct(name)
     fresh.initialise(Streams(0, [0, 1]))
-    hooks = [pair for pair in zip(network.walk(), fresh.walk(), strict=True) if hasattr(pair[0], "b")]
+    hooks = [
+        pair for pair in zip(network.walk(), fresh.walk(), strict=True) if hasattr(pair[0], "b")
+    ]
     assert len(hooks) == 2
     for hook, start in hooks:
         assert any(p is hook.b for p in network.parameters()) == hook.trained
@@ -318,7 +360,9 @@ def test_replicas_of_one_run_share_b_and_all_noise(name):
 def test_a_device_trains_the_same(name, device):
     need(device)
     streams = Streams(0, [0, 1])
-    (here, history), (there, history_there) = (train(name, streams, device=each) for each in ("cpu", device))
+    (here, history), (there, history_there) = (
+        train(name, streams, device=each) for each in ("cpu", device)
+    )
     for layer, other in zip(here.walk(), there.walk(), strict=True):
         for value, value_there in zip(values(layer), values(other), strict=True):
             np.testing.assert_allclose(to_host(value_there), value, rtol=1e-12, atol=1e-12)
@@ -347,7 +391,9 @@ def test_dkp_moves_b_downhill_along_its_product_with_the_same_activations_as_the
     last = start.layers[6].weight.value - 0.5 * np.einsum("rmd,rmk->rdk", activations[1], error)
     np.testing.assert_allclose(network.layers[6].weight.value, last, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(
-        dense(network.layers[5].b.grad), dense(network.layers[6].weight.grad).swapaxes(-1, -2), rtol=1e-14
+        dense(network.layers[5].b.grad),
+        dense(network.layers[6].weight.grad).swapaxes(-1, -2),
+        rtol=1e-14,
     )
 
 
@@ -358,7 +404,13 @@ def test_dkps_schedule_is_its_own():
     start = network.b.value.copy()
     for t in range(steps):
         network.forward(a)
-        step = Step(t, optimiser.lr(t), training=True, teacher=Given(error), feedback_lr=optimiser.feedback_lr(t))
+        step = Step(
+            t,
+            optimiser.lr(t),
+            training=True,
+            teacher=Given(error),
+            feedback_lr=optimiser.feedback_lr(t),
+        )
         network.backward(None, step)
         optimiser.update(network.parameters(), step)
     np.testing.assert_array_equal(network.b.value, start - 4 * (1 + 1 + 0.5 + 0.5 + 0.25))
@@ -369,7 +421,14 @@ def steps_of(hook, optimiser, errors, activations, noise=None):
     seen = []
     for t, (error, a) in enumerate(zip(errors, activations, strict=True)):
         own = {} if noise is None else {hook: noise}
-        step = Step(t, optimiser.lr(t), own, True, teacher=Given(error), feedback_lr=optimiser.feedback_lr(t))
+        step = Step(
+            t,
+            optimiser.lr(t),
+            own,
+            True,
+            teacher=Given(error),
+            feedback_lr=optimiser.feedback_lr(t),
+        )
         hook.forward(a, step)
         hook.backward(None, step)
         seen.append(dense(hook.b.grad))
@@ -382,7 +441,10 @@ def test_an_estimator_answers_for_dkps_gradient_and_its_memory_keeps_the_rest():
     assert (DKP(2, 6).noise_slots(5), hook.noise_slots(5)) == (0, 5)
     whole(hook)
     noise = rng.gumbel(size=(2, 5))
-    error, a = integers(rng, (2, 5, 2)), integers(rng, (1, 5, 3, 1, 2))  # activations that the replicas share
+    error, a = (
+        integers(rng, (2, 5, 2)),
+        integers(rng, (1, 5, 3, 1, 2)),
+    )  # activations that the replicas share
     (estimate,) = steps_of(hook, SGD(1.0), [error], [a], noise)
     flat = np.broadcast_to(a.reshape(1, 5, 6), (2, 5, 6))
     kept_error, kept_a = hook.product.state.rows()
@@ -390,7 +452,9 @@ def test_an_estimator_answers_for_dkps_gradient_and_its_memory_keeps_the_rest():
     np.testing.assert_array_equal(estimate + owed, error.swapaxes(-1, -2) @ flat)
     assert hook.product.state.fresh.sum(1).tolist() == [2, 2]
     assert owed.any(axis=(1, 2)).all()
-    assert hook.spent()["flops"].tolist() == [2 * 5 * 2 * 6 + 2 * 2 * 2 * 6 + 2 * 5 * (2 + 6) * 2] * 2
+    assert (
+        hook.spent()["flops"].tolist() == [2 * 5 * 2 * 6 + 2 * 2 * 2 * 6 + 2 * 5 * (2 + 6) * 2] * 2
+    )
     hook.initialise(Streams())
     assert hook.product.state is None
 
@@ -399,7 +463,10 @@ def test_the_memory_of_dkp_meets_the_step_size_of_the_feedback():
     """What waits is carried over at the ratio of step sizes: those of B, which change, not those of W."""
     estimator, rng = AOP(topk, 2, RowMemory()), np.random.default_rng(0)
     hook, product = whole(DKP(2, 3, estimator=estimator)), Product(estimator)
-    noise, optimiser = rng.gumbel(size=(2, 5)), Apart(SGD(0.5), SGD(1.0, schedule=StepDecay(1, 0.25)))
+    noise, optimiser = (
+        rng.gumbel(size=(2, 5)),
+        Apart(SGD(0.5), SGD(1.0, schedule=StepDecay(1, 0.25))),
+    )
     errors, activations = integers(rng, (3, 2, 5, 2)), integers(rng, (3, 2, 5, 3))
     got = steps_of(hook, optimiser, errors, activations, noise)
     other, constant = Product(estimator), []
@@ -407,11 +474,15 @@ def test_the_memory_of_dkp_meets_the_step_size_of_the_feedback():
         step = Step(t, optimiser.feedback_lr(t), training=True)
         expected = dense(product(errors[t], activations[t], noise, step, inputs=2))
         np.testing.assert_array_equal(got[t], expected)
-        constant.append(dense(other(errors[t], activations[t], noise, Step(t, np.array([0.5])), inputs=2)))
+        constant.append(
+            dense(other(errors[t], activations[t], noise, Step(t, np.array([0.5])), inputs=2))
+        )
     assert (got[2] != constant[2]).any()
     without = whole(DKP(2, 3, estimator=estimator))
     without.forward(activations[0])
-    without.backward(None, Step(noise={without: noise}, teacher=Given(errors[0])))  # no step size of its own
+    without.backward(
+        None, Step(noise={without: noise}, teacher=Given(errors[0]))
+    )  # no step size of its own
     np.testing.assert_array_equal(dense(without.b.grad), got[0])
 
 
@@ -463,7 +534,10 @@ BETWEEN = pytest.mark.parametrize("between", [[], [BatchNorm(2)]], ids=["alone",
 def jacobians(network, number, M):
     """Return dy/da of every example at hook `number`, [R, M, K, D], column by column from unit tangents."""
     hook = network.layers[number]
-    D, columns = hook.activations, np.zeros((M, len(network.layers[-1].weight.value), M, 3, hook.activations))
+    D, columns = (
+        hook.activations,
+        np.zeros((M, len(network.layers[-1].weight.value), M, 3, hook.activations)),
+    )
     for m, j in itertools.product(range(M), range(D)):
         hook.perturbation = np.zeros((len(columns[0]), M, D))
         hook.perturbation[:, m, j] = 1
@@ -499,7 +573,9 @@ def test_what_reaches_the_outputs_is_the_derivative_along_all_perturbations_at_o
 
     np.testing.assert_allclose(d, (moved(h) - moved(-h)) / (2 * h), rtol=1e-7, atol=1e-8)
     for hook, seen, number in zip(hooks, u, (0, len(network.layers) - 2), strict=True):
-        drawn = network.layers[0].streams.normal(Purpose.NOISE, number, step=5, size=seen[0].size, xp=np)
+        drawn = network.layers[0].streams.normal(
+            Purpose.NOISE, number, step=5, size=seen[0].size, xp=np
+        )
         np.testing.assert_array_equal(seen, drawn.reshape(1, 4, hook.activations))
 
 
@@ -519,7 +595,9 @@ def test_the_mean_of_d_u_is_the_averaged_jacobian(between):
     for hook, jacobian in zip(hooks, expected, strict=True):
         hook.output_tangent = moved
         hook.learn(moved, TRAINING)
-        np.testing.assert_allclose(hook.b.value[0] - hook.b.grad.mean(0), jacobian, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(
+            hook.b.value[0] - hook.b.grad.mean(0), jacobian, rtol=1e-12, atol=1e-14
+        )
         assert hook.b.grad.std(0).max() > 0.1  # no single draw is the mean
 
 
@@ -538,7 +616,10 @@ def test_fdfas_gradient_by_hand_and_once():
     expected = hook.b.value - np.einsum("rmk,rmd->rkd", d, u) / 4
     np.testing.assert_allclose(hook.b.grad, expected, rtol=1e-12, atol=1e-14)
     assert not network.perturbed()
-    with pytest.raises(ValueError, match="expected a tangent of the outputs, got none; train with the rule Backprop"):
+    with pytest.raises(
+        ValueError,
+        match="expected a tangent of the outputs, got none; train with the rule Backprop",
+    ):
         backprop(network, MeanSquaredError(), x, target, TRAINING)
     rule(network, MeanSquaredError(), x, target, Step(1, training=True))
     assert (seen[2] != u).all()
@@ -549,7 +630,9 @@ def test_fdfas_gradient_by_hand_and_once():
     [
         lambda: Chain(Dense(3, 4), Chain(Tanh(), FDFA(2, 4)), Dense(4, 2)),
         lambda: Chain(Dense(3, 4), Residual(Tanh(), FDFA(2, 4), Dense(4, 4)), Dense(4, 2)),
-        lambda: Chain(Dense(3, 4), Residual(Tanh(), shortcut=Chain(Hook(), FDFA(2, 4))), Dense(4, 2)),
+        lambda: Chain(
+            Dense(3, 4), Residual(Tanh(), shortcut=Chain(Hook(), FDFA(2, 4))), Dense(4, 2)
+        ),
         lambda: Chain(Dense(3, 4), Residual(Tanh(), FDFA(2, 4)), Dense(4, 2)),
     ],
 )
@@ -565,8 +648,16 @@ def test_fdfa_learns_inside_chains_and_residuals(network):
 def test_fdfas_b_follows_the_jacobian_of_a_linear_network():
     network, streams = Chain(Dense(4, 5), FDFA(3, 5), Dense(5, 3)), Streams(0, range(3))
     network.initialise(streams)
-    data = np.random.default_rng(0).normal(size=(200, 4)), np.random.default_rng(1).integers(0, 3, 200)
-    options = {"streams": streams, "batch_size": 50, "epochs": 100, "rule": Backprop((learn_jacobians,))}
+    data = (
+        np.random.default_rng(0).normal(size=(200, 4)),
+        np.random.default_rng(1).integers(0, 3, 200),
+    )
+    options = {
+        "streams": streams,
+        "batch_size": 50,
+        "epochs": 100,
+        "rule": Backprop((learn_jacobians,)),
+    }
     fit(network, CrossEntropy(), Apart(SGD(1e-4), SGD(0.05)), data, **options)
     b, w = network.layers[1].b.value, network.layers[2].weight.value.swapaxes(-1, -2)
     assert (cosine(b, w) > 0.98).all()
@@ -589,7 +680,11 @@ def test_initial_values():
     assert values.shape == (25, 4000)
     assert values.std() == pytest.approx(0.2, rel=0.02)
     assert abs(values.mean()) < 0.002
-    for D, bound in ((32 * 30 * 30, 0.01443), (32 * 28 * 28, 0.01546), (128, 0.2165)):  # as published
+    for D, bound in (
+        (32 * 30 * 30, 0.01443),
+        (32 * 28 * 28, 0.01546),
+        (128, 0.2165),
+    ):  # as published
         values = drawn(kaiming_uniform, 10, D)
         assert np.abs(values).max() == pytest.approx(bound, rel=0.02)
         assert abs(values.mean()) < 0.05 * bound
@@ -627,22 +722,38 @@ def test_a_uniform_law_without_an_interval_is_refused(low, high):
 def test_wrong_use_gets_a_sentence(kind):
     name = kind.__name__
     for wrong in ((0, 4), (3, 0), (3, ()), (3, (2, 0))):
-        with pytest.raises(ValueError, match="expected outputs and a shape of at least 1 each, got"):
+        with pytest.raises(
+            ValueError, match="expected outputs and a shape of at least 1 each, got"
+        ):
             kind(*wrong)
-    with pytest.raises(ValueError, match=rf"expected an initialised {name}\(2, \(4,\)\), got one without B; call"):
+    with pytest.raises(
+        ValueError, match=rf"expected an initialised {name}\(2, \(4,\)\), got one without B; call"
+    ):
         kind(2, 4).parameters()
     hook = whole(kind(2, 4))
-    with pytest.raises(ValueError, match=rf"{name}.*: expected activations \[R, M, 4\], got \(2, 3, 5\)"):
+    with pytest.raises(
+        ValueError, match=rf"{name}.*: expected activations \[R, M, 4\], got \(2, 3, 5\)"
+    ):
         hook.forward(np.ones((2, 3, 5)))
-    with pytest.raises(ValueError, match=r"expected activations \[R, M, 3, 3, 2\], got \(1, 3, 4, 4, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"expected activations \[R, M, 3, 3, 2\], got \(1, 3, 4, 4, 2\)"
+    ):
         kind(2, (3, 3, 2)).forward(np.ones((1, 3, 4, 4, 2)))
-    with pytest.raises(ValueError, match=r"expected activations \[R, M, 3, 3, 2\], got \(1, 4, 2, 3, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"expected activations \[R, M, 3, 3, 2\], got \(1, 4, 2, 3, 3\)"
+    ):
         kind(2, (3, 3, 2)).forward(np.ones((1, 4, 2, 3, 3)))  # as many, in another order
     if not kind.trained:
-        with pytest.raises(ValueError, match=f"expected initial values of B that are not zero, which {name} never"):
+        with pytest.raises(
+            ValueError, match=f"expected initial values of B that are not zero, which {name} never"
+        ):
             kind(2, 4, init=zeros)
     hook.forward(np.ones((2, 3, 4)))
-    with pytest.raises(ValueError, match="expected a step with its loss, got none; run it by backprop"):
+    with pytest.raises(
+        ValueError, match="expected a step with its loss, got none; run it by backprop"
+    ):
         hook.backward(None, TRAINING)
-    with pytest.raises(ValueError, match=r"expected an error at 2 outputs, got 5; give the network's number"):
+    with pytest.raises(
+        ValueError, match=r"expected an error at 2 outputs, got 5; give the network's number"
+    ):
         hook.backward(None, Step(teacher=Given(np.ones((2, 3, 5)), np.ones((2, 3, 5)))))

@@ -54,10 +54,24 @@ TRAINING = Step(3, training=True)
 EACH = pytest.mark.parametrize("name", DIRECTIONS)
 
 
-def ready(network, x, target=None, *, R=1, step=TRAINING, streams=None, num_dir=1, seed=0, loss=None, **options):
+def ready(
+    network,
+    x,
+    target=None,
+    *,
+    R=1,
+    step=TRAINING,
+    streams=None,
+    num_dir=1,
+    seed=0,
+    loss=None,
+    **options,
+):
     """Return the trace of a step whose forward pass has been run, and the gradient by backpropagation."""
     network.initialise(Streams(seed, [0] * R), **options)
-    loss = loss or (MeanSquaredError() if target is None or target.dtype.kind == "f" else CrossEntropy())
+    loss = loss or (
+        MeanSquaredError() if target is None or target.dtype.kind == "f" else CrossEntropy()
+    )
     y = network.forward(x, step)
     loss.forward(y, 0 * y + 1 if target is None else target)
     trace = Trace(network, loss, step, streams or Streams(seed, range(R)), num_dir)
@@ -72,11 +86,20 @@ def random_directions(trace, J, seed=1):
 
 NETWORKS = {
     "mlp with dropout and batch norm": (
-        lambda: Chain(Dense(6, 8), BatchNorm(8), ReLU(), Dropout(0.4), Dense(8, 8), Tanh(), Dense(8, 3)),
+        lambda: Chain(
+            Dense(6, 8), BatchNorm(8), ReLU(), Dropout(0.4), Dense(8, 8), Tanh(), Dense(8, 3)
+        ),
         (5, 6),
     ),
     "convolutions with pooling": (
-        lambda: Chain(Conv2d(2, 4, 3, 1, 1), BatchNorm(4), ReLU(), MaxPool2d(2), Conv2d(4, 3, 3), GlobalAveragePool()),
+        lambda: Chain(
+            Conv2d(2, 4, 3, 1, 1),
+            BatchNorm(4),
+            ReLU(),
+            MaxPool2d(2),
+            Conv2d(4, 3, 3),
+            GlobalAveragePool(),
+        ),
         (4, 6, 6, 2),
     ),
     "residual": (
@@ -91,7 +114,13 @@ NETWORKS = {
         (4, 4, 4, 2),
     ),
     "binary": (
-        lambda: Chain(BinaryDense(6, 8, masked=True), BatchNorm(8), SignActivation(), BinaryDense(8, 3), BatchNorm(3)),
+        lambda: Chain(
+            BinaryDense(6, 8, masked=True),
+            BatchNorm(8),
+            SignActivation(),
+            BinaryDense(8, 3),
+            BatchNorm(3),
+        ),
         (5, 6),
     ),
 }
@@ -105,7 +134,9 @@ def assert_derivatives(trace, g):
     v = random_directions(trace, 4)
     d, expected = along(trace, v), inner(v, g)
     assert d.shape == expected.shape == (4, len(g[0]))
-    np.testing.assert_allclose(d, expected, rtol=1e-10, atol=1e-14 * np.sqrt(squared(g).max() * trace.n))
+    np.testing.assert_allclose(
+        d, expected, rtol=1e-10, atol=1e-14 * np.sqrt(squared(g).max() * trace.n)
+    )
     assert all(p.tangent is None for p in trace.parameters)
 
 
@@ -204,7 +235,9 @@ def state_of(kind, n_parameters=4):
     near = [each + 0.1 * rng.normal(size=each.shape) for each in g]
     if kind is AnchorState:
         return AnchorState(near)
-    return AlignedState([each / squared(near).reshape(-1, *(1,) * (each.ndim - 1)) ** 0.5 for each in near])
+    return AlignedState(
+        [each / squared(near).reshape(-1, *(1,) * (each.ndim - 1)) ** 0.5 for each in near]
+    )
 
 
 def drawn(strategy, make=mlp, num_dir=1, state=None, x=X):
@@ -221,7 +254,9 @@ def assert_mean(estimates, expected, largest=5.0):
 
 
 def assert_error(estimates, gradient, expected):
-    assert ((estimates - gradient) ** 2).sum(1).mean() / (gradient @ gradient) == pytest.approx(expected, rel=0.05)
+    assert ((estimates - gradient) ** 2).sum(1).mean() / (gradient @ gradient) == pytest.approx(
+        expected, rel=0.05
+    )
 
 
 CLOSED = {
@@ -264,7 +299,9 @@ def test_the_closed_form_of_activity_perturbation_is_that_of_the_specification()
     for sign, noise in ((1, "gaussian"), (-1, "rademacher")):
         terms = [x * (P * gamma + sign * d) for x, P, d in zip(sizes, (3, 2), deltas, strict=True)]
         expected = sum(each.sum() for each in terms) / 9 / squared(g)
-        np.testing.assert_allclose(Activity(noise).variance_factor(trace, g, None), expected, rtol=1e-12)
+        np.testing.assert_allclose(
+            Activity(noise).variance_factor(trace, g, None), expected, rtol=1e-12
+        )
 
 
 def test_masked_binary_layers_have_no_closed_form_of_activity_perturbation():
@@ -324,7 +361,9 @@ def test_a_whole_frame_has_no_error_and_more_than_n_directions_are_refused():
         for got, want in zip(gradients(trace), g, strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
         trace, _ = ready(mlp(), X, LABELS, num_dir=24)
-        with pytest.raises(ValueError, match="at most n = 23 orthonormal directions, got num_dir = 24"):
+        with pytest.raises(
+            ValueError, match="at most n = 23 orthonormal directions, got num_dir = 24"
+        ):
             estimate(strategy, trace, None)
 
 
@@ -359,7 +398,9 @@ def test_aligned_directions_are_biased_towards_the_last_estimate():
 def test_the_closed_forms_of_alignment_are_the_fourth_moments_of_normal_vectors(share):
     """E d^2 |A v|^2 = <g, S g> tr(A S A) + 2 |A S g|^2 for v ~ N(0, S), d = <g, v> and a symmetric A."""
     trace, g = ready(mlp(), X, LABELS, num_dir=3)
-    flat, near = (np.concatenate([each.ravel() for each in parts]) for parts in (g, state_of(AlignedState).u))
+    flat, near = (
+        np.concatenate([each.ravel() for each in parts]) for parts in (g, state_of(AlignedState).u)
+    )
     for u, unit in ((near, state_of(AlignedState)), (flat / np.linalg.norm(flat), None)):
         unit = unit or AlignedState([each / np.linalg.norm(flat) for each in g])
         S, I = (1 - share) * np.eye(23) + share * np.outer(u, u), np.eye(23)  # noqa: E741 - as in the formula
@@ -408,7 +449,9 @@ def test_row_space_directions_lie_in_the_row_space_and_count_its_rank():
     rows = np.concatenate([trace.network.x[0], np.ones((4, 1))], 1)
     both = np.concatenate([w[:, 0], b[:, 0, None]], 1)
     np.testing.assert_allclose(np.linalg.pinv(rows) @ rows @ both, both, atol=1e-12)
-    np.testing.assert_allclose(RowSpace("gaussian").variance_factor(trace, g, state), 3 * 2 + 1, rtol=1e-12)
+    np.testing.assert_allclose(
+        RowSpace("gaussian").variance_factor(trace, g, state), 3 * 2 + 1, rtol=1e-12
+    )
     assert RowSpace().end(trace, state) is None
 
 
@@ -420,14 +463,18 @@ def test_wide_layers_convolutions_and_masked_binary_layers_get_plain_directions(
     ):
         trace, _ = ready(make(), x, LABELS[:, : x.shape[1]])
         assert RowSpace().begin(trace, None) == {}
-        for got, want in zip(RowSpace().sample(trace, [0], {}), Rademacher().sample(trace, [0], None), strict=True):
+        for got, want in zip(
+            RowSpace().sample(trace, [0], {}), Rademacher().sample(trace, [0], None), strict=True
+        ):
             np.testing.assert_array_equal(got, want)
 
 
 # What holds for all of them.
 
 
-def stepped(name, *, R=2, num_dir=4, at_once=None, dtype=np.float64, device="cpu", runs=None, state=None):
+def stepped(
+    name, *, R=2, num_dir=4, at_once=None, dtype=np.float64, device="cpu", runs=None, state=None
+):
     """Return the estimates of two steps of a strategy, on the host."""
     x, labels = to_device(X.astype(dtype), device), to_device(LABELS, device)
     network = Chain(Dense(4, 3), BatchNorm(3), Tanh(), Dropout(0.2), Dense(3, 2))
@@ -476,7 +523,9 @@ def test_directions_are_functions_of_their_numbers_and_of_the_step(name):
     strategy, x = DIRECTIONS[name](), np.random.default_rng(0).normal(size=(1, 3, 300))
     trace, _ = ready(Dense(300, 40), x, LABELS, R=2, num_dir=2)
     state = strategy.begin(trace, None)
-    first, again, other = (strategy.sample(trace, numbers, state) for numbers in ([0, 1], [0, 1], [2, 3]))
+    first, again, other = (
+        strategy.sample(trace, numbers, state) for numbers in ([0, 1], [0, 1], [2, 3])
+    )
     later, _ = ready(Dense(300, 40), x, LABELS, R=2, num_dir=2, step=Step(4, training=True))
     later = strategy.sample(later, [0, 1], strategy.begin(later, None))
     for a, b in zip(first, again, strict=True):
@@ -490,7 +539,9 @@ def test_directions_are_functions_of_their_numbers_and_of_the_step(name):
 def test_signs_are_signs_and_cost_one_bit_each():
     trace, _ = ready(mlp(), X, LABELS, R=2)
     assert all(set(np.unique(v)) <= {-1, 1} for v in Rademacher().sample(trace, [0, 1], None))
-    drawn = Streams(0, [0, 1]).signs(Purpose.DIRECTIONS, 0, step=0, size=40_000, xp=np, copies=[0, 1], dtype=np.float32)
+    drawn = Streams(0, [0, 1]).signs(
+        Purpose.DIRECTIONS, 0, step=0, size=40_000, xp=np, copies=[0, 1], dtype=np.float32
+    )
     assert drawn.shape == (2, 2, 40_000)
     assert drawn.dtype == np.float32
     for lag in (0, 1, 2, 32, 128, 16384):
@@ -504,26 +555,34 @@ def test_measuring_agrees_with_the_closed_forms():
     network = mlp()
     network.initialise(Streams(0, [0, 1]))
     for strategy, m in ((Rademacher(), 2), (Activity(), 1), (Orthogonal(), 1)):
-        seen = measure(strategy, network, CrossEntropy(), X, LABELS, 800, streams=Streams(0, [0, 1]), num_dir=m)
+        seen = measure(
+            strategy, network, CrossEntropy(), X, LABELS, 800, streams=Streams(0, [0, 1]), num_dir=m
+        )
         assert seen.error.shape == seen.cosine.shape == (800, 2)
         assert seen.layer_error.shape == seen.layer_cosine.shape == (800, 2, 2)
         expected = seen.expected_error if seen.expected_error is not None else np.full(2, 22.0)
         off = seen.error.mean(0) - expected
         assert np.abs(off / (seen.error.std(0) / np.sqrt(800))).max() < 5
         assert np.abs(seen.cosine).max() <= 1 + 1e-12
-    seen = measure(Frame(), network, CrossEntropy(), X, LABELS, 1, streams=Streams(0, [0, 1]), num_dir=23)
+    seen = measure(
+        Frame(), network, CrossEntropy(), X, LABELS, 1, streams=Streams(0, [0, 1]), num_dir=23
+    )
     for off, cosine in ((seen.error, seen.cosine), (seen.layer_error, seen.layer_cosine)):
         np.testing.assert_allclose(off, 0, atol=1e-12)
         np.testing.assert_allclose(cosine, 1, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
-    "layers", [[Dense(4, 3), DFA(2, 3), Dense(3, 2)], [Dense(4, 3), Dense(3, 2, feedback=RandomFeedback())]]
+    "layers",
+    [[Dense(4, 3), DFA(2, 3), Dense(3, 2)], [Dense(4, 3), Dense(3, 2, feedback=RandomFeedback())]],
 )
 def test_measuring_wants_the_gradient_itself(layers):
     network = Chain(*layers)
     network.initialise(Streams())
-    with pytest.raises(ValueError, match="expected a network whose backward pass gives the gradient, got feedback in"):
+    with pytest.raises(
+        ValueError,
+        match="expected a network whose backward pass gives the gradient, got feedback in",
+    ):
         measure(Rademacher(), network, CrossEntropy(), X, LABELS, 2, streams=Streams())
 
 
@@ -560,7 +619,9 @@ def test_measuring_leaves_what_a_strategy_remembers_as_it_was():
     trace, _ = ready(mlp(), X, LABELS, R=2)
     state, _ = estimate(Orthogonal(2), trace, None)
     before = state.q[0].copy(), state.steps
-    seen = measure(Orthogonal(2), network, CrossEntropy(), X, LABELS, 3, streams=streams, state=state)
+    seen = measure(
+        Orthogonal(2), network, CrossEntropy(), X, LABELS, 3, streams=streams, state=state
+    )
     np.testing.assert_array_equal(state.q[0], before[0])
     assert state.steps == before[1]
     assert len(np.unique(seen.error)) == 6
@@ -576,8 +637,14 @@ def test_measuring_leaves_what_a_strategy_remembers_as_it_was():
         (lambda: Aligned(1.0), "a share of the last estimate from 0 to below 1, got 1.0"),
         (lambda: Orthogonal(0), "a window of at least 1 step, got 0"),
         (lambda: Orthogonal(scale="both"), "a scale among rescaled, unscaled, got 'both'"),
-        (lambda: Orthogonal(scale="unscaled", within=True), "expected rescaled directions where they are orthogonal"),
-        (lambda: measure(Frame(), mlp(), CrossEntropy(), X, LABELS, 0, streams=Streams()), "at least one draw, got 0"),
+        (
+            lambda: Orthogonal(scale="unscaled", within=True),
+            "expected rescaled directions where they are orthogonal",
+        ),
+        (
+            lambda: measure(Frame(), mlp(), CrossEntropy(), X, LABELS, 0, streams=Streams()),
+            "at least one draw, got 0",
+        ),
     ],
 )
 def test_bad_options_get_a_sentence(make, sentence):

@@ -31,7 +31,10 @@ LAYERS = {
     nn.MaxPool2d: (lambda: nn.MaxPool2d(3, 2), IMAGES),
     nn.RandomCropFlip: (lambda: nn.RandomCropFlip(1), IMAGES),
     nn.ReLU: (nn.ReLU, ROWS),
-    nn.Residual: (lambda: nn.Residual(nn.Conv2d(6, 6, 3, 1, 1), nn.BatchNorm(6), nn.Tanh()), IMAGES),
+    nn.Residual: (
+        lambda: nn.Residual(nn.Conv2d(6, 6, 3, 1, 1), nn.BatchNorm(6), nn.Tanh()),
+        IMAGES,
+    ),
     nn.Sign: (nn.Sign, ROWS),
     nn.Sigmoid: (nn.Sigmoid, ROWS),
     nn.Softmax: (nn.Softmax, ROWS),
@@ -41,8 +44,12 @@ LAYERS = {
 }
 STRAIGHT_THROUGH = nn.Sign, nn.BinaryConv2d, nn.BinaryDense
 """Stairs, whose derivative is 0 or nothing: their tangent is that of an estimator."""
-EACH = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=[kind.__name__ for kind in LAYERS])
-STEPS = pytest.mark.parametrize("step", [EVALUATION, Step(index=3, training=True)], ids=["evaluation", "training"])
+EACH = pytest.mark.parametrize(
+    ("make", "shape"), LAYERS.values(), ids=[kind.__name__ for kind in LAYERS]
+)
+STEPS = pytest.mark.parametrize(
+    "step", [EVALUATION, Step(index=3, training=True)], ids=["evaluation", "training"]
+)
 
 
 def test_every_layer_is_in_the_table():
@@ -56,8 +63,12 @@ def prepared(make, shape, dtype=np.float64, device="cpu", R=2):
     rng, layer = np.random.default_rng(0), make()
     layer.initialise(Streams(0, range(R)), dtype, device)
     for parameter in layer.parameters():
-        if parameter.value.dtype == dtype:  # bytes that stand for soft weights stay as they were drawn
-            parameter.value[...] = to_device(rng.normal(size=parameter.value.shape).astype(dtype), device)
+        if (
+            parameter.value.dtype == dtype
+        ):  # bytes that stand for soft weights stay as they were drawn
+            parameter.value[...] = to_device(
+                rng.normal(size=parameter.value.shape).astype(dtype), device
+            )
         parameter.tangent = to_device(rng.normal(size=parameter.shape).astype(dtype), device)
     x, u = (to_device(rng.normal(size=(R, *shape)).astype(dtype), device) for _ in range(2))
     y = layer.forward(x)
@@ -85,7 +96,11 @@ def test_a_stack_is_each_alone_bit_for_bit_and_the_dtype_stays(make, shape, step
         alone.initialise(Streams(0, [r]), dtype)
         for one, parameter in zip(alone.parameters(), layer.parameters(), strict=True):
             one.value[...], one.tangent = parameter.value[r : r + 1], parameter.tangent[r : r + 1]
-        own = [alone.forward(x[r : r + 1], step), alone.backward(g[r : r + 1], step), alone.tangent(u[r : r + 1])]
+        own = [
+            alone.forward(x[r : r + 1], step),
+            alone.backward(g[r : r + 1], step),
+            alone.tangent(u[r : r + 1]),
+        ]
         own += [dense(parameter.grad) for parameter in alone.parameters()]
         for together, single in zip(stacked, own, strict=True):
             assert together.dtype == single.dtype == dtype
@@ -99,7 +114,9 @@ def test_a_shared_input_is_the_same_input_for_all(make, shape, step):
     shared = layer.forward(x[:1], step)
     if layer.parameters() or (step.training and isinstance(layer, nn.Dropout | nn.RandomCropFlip)):
         assert len(shared) == 2
-    np.testing.assert_array_equal(np.broadcast_to(shared, (2, *shared.shape[1:])), layer.forward(x[[0, 0]], step))
+    np.testing.assert_array_equal(
+        np.broadcast_to(shared, (2, *shared.shape[1:])), layer.forward(x[[0, 0]], step)
+    )
 
 
 @ON_DEVICES
@@ -111,7 +128,9 @@ def test_a_device_computes_the_same(make, shape, step, device):
     for where in ("cpu", device):
         layer, x, g, u = prepared(make, shape, device=where)
         passes = [layer.forward(x, step), layer.backward(g, step), layer.tangent(u)]
-        results.append([to_host(a) for a in (*passes, *(dense(p.grad) for p in layer.parameters()))])
+        results.append(
+            [to_host(a) for a in (*passes, *(dense(p.grad) for p in layer.parameters()))]
+        )
     for got, expected in zip(*results, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
 
@@ -124,6 +143,16 @@ def test_a_gradient_that_nobody_needs_is_not_computed(make, shape):
 
 
 def test_all_layers_at_once_in_one_chain():
-    chain = Chain(*(nn.Unflatten(4, 4, 6), nn.RandomCropFlip(1), nn.Conv2d(6, 4, 3), nn.BatchNorm(4), nn.ReLU()))
-    network = Chain(chain, nn.MaxPool2d(2), nn.ChannelDropout(0.5), nn.Flatten(), nn.Dense(4, 3), nn.Softmax())
+    chain = Chain(
+        *(
+            nn.Unflatten(4, 4, 6),
+            nn.RandomCropFlip(1),
+            nn.Conv2d(6, 4, 3),
+            nn.BatchNorm(4),
+            nn.ReLU(),
+        )
+    )
+    network = Chain(
+        chain, nn.MaxPool2d(2), nn.ChannelDropout(0.5), nn.Flatten(), nn.Dense(4, 3), nn.Softmax()
+    )
     adjoint.adjoint(*prepared(lambda: network, (5, 96)), Step(training=True))

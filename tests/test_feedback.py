@@ -26,7 +26,15 @@ from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
 from aopnp.estimators.policies import POLICIES
 from aopnp.nn import Conv2d
-from aopnp.nn.feedback import FEEDBACKS, Hook, KolenPollack, RandomFeedback, SignSymmetric, Transpose, WeightMirror
+from aopnp.nn.feedback import (
+    FEEDBACKS,
+    Hook,
+    KolenPollack,
+    RandomFeedback,
+    SignSymmetric,
+    Transpose,
+    WeightMirror,
+)
 from aopnp.training import MeasureAlignment
 from aopnp.training.rules import Backprop
 from tests.devices import ON_DEVICES, need
@@ -60,7 +68,12 @@ def prepared(make, shape, feedback, R=2, **options):
 
 
 def passes(layer, x, g, step=TRAINING):
-    return layer.forward(x, step), layer.backward(g, step), dense(layer.weight.grad), layer.bias.grad
+    return (
+        layer.forward(x, step),
+        layer.backward(g, step),
+        dense(layer.weight.grad),
+        layer.bias.grad,
+    )
 
 
 @EACH
@@ -85,7 +98,12 @@ def test_the_input_gradient_is_that_of_a_layer_with_the_feedbacks_matrix_and_not
 
 def test_the_matrices_by_hand():
     w, b = np.array([[[2.0, -3.0, 0.0, -0.5]]]), np.array([[[-5.0, 7.0, 9.0, -1.0]]])
-    assert RandomFeedback().matrix(w, b) is KolenPollack().matrix(w, b) is WeightMirror().matrix(w, b) is b
+    assert (
+        RandomFeedback().matrix(w, b)
+        is KolenPollack().matrix(w, b)
+        is WeightMirror().matrix(w, b)
+        is b
+    )
     np.testing.assert_array_equal(SignSymmetric().matrix(w, b), [[[5.0, -7.0, 0.0, -1.0]]])
     layer, x, g = prepared(*LAYERS["dense"], RandomFeedback())
     expected = np.einsum("rmp,rnp->rmn", g, layer.feedback_matrix.value)
@@ -122,7 +140,11 @@ def test_the_matrix_is_drawn_as_the_weights_are_but_apart_from_them(make, shape,
 def test_frozen_matrices_stay_as_drawn_under_weight_decay_and_are_in_no_optimiser(name):
     network, fresh = train(name, Streams(0, [0, 1]))[0], layered(name)
     fresh.initialise(Streams(0, [0, 1]))
-    pairs = [(layer, start) for layer, start in zip(network.walk(), fresh.walk(), strict=True) if hasattr(layer, "w")]
+    pairs = [
+        (layer, start)
+        for layer, start in zip(network.walk(), fresh.walk(), strict=True)
+        if hasattr(layer, "w")
+    ]
     assert len(pairs) == 4
     for layer, start in pairs:
         assert (layer.weight.value != start.weight.value).all()
@@ -164,7 +186,9 @@ def matrices(layer):
 def test_a_device_trains_the_same(name, device):
     need(device)
     streams = Streams(0, [0, 1])
-    (here, history), (there, history_there) = (train(name, streams, device=each) for each in ("cpu", device))
+    (here, history), (there, history_there) = (
+        train(name, streams, device=each) for each in ("cpu", device)
+    )
     for layer, other in zip(here.walk(), there.walk(), strict=True):
         for value, value_there in zip(matrices(layer), matrices(other), strict=True):
             np.testing.assert_allclose(to_host(value_there), value, rtol=1e-12, atol=1e-12)
@@ -196,7 +220,9 @@ def test_a_sampled_forward_product_samples_the_feedbacks_matrix_with_it(make, sh
     if feedback.keeps:
         plain.weight.value[...] = feedback.matrix(layer.weight.value, layer.feedback_matrix.value)
     np.testing.assert_array_equal(dx, passes(plain, x, g, step)[1])
-    assert (dx == 0).all(axis=tuple(range(1, dx.ndim - 1))).sum() >= 2 * 2  # of four inputs, two are kept at most
+    assert (dx == 0).all(
+        axis=tuple(range(1, dx.ndim - 1))
+    ).sum() >= 2 * 2  # of four inputs, two are kept at most
 
 
 @EACH
@@ -225,9 +251,13 @@ def test_saved_is_the_matrix_that_no_optimiser_moves_and_another_feedbacks_is_re
     layers["random"].feedback_matrix.value[...] = 9
     layers["weight_mirror"].restore(layers["random"].saved())
     assert (layers["weight_mirror"].feedback_matrix.value == 9).all()
-    with pytest.raises(ValueError, match=r"Dense\(4, 6\): expected what was saved with the feedback Transpose\(\)"):
+    with pytest.raises(
+        ValueError, match=r"Dense\(4, 6\): expected what was saved with the feedback Transpose\(\)"
+    ):
         layers["transpose"].restore(layers["random"].saved())
-    with pytest.raises(ValueError, match=r"with the feedback WeightMirror\(rate=0.01, .*\), got another's"):
+    with pytest.raises(
+        ValueError, match=r"with the feedback WeightMirror\(rate=0.01, .*\), got another's"
+    ):
         layers["weight_mirror"].restore(layers["transpose"].saved())
 
 
@@ -251,7 +281,9 @@ ESTIMATORS = {
 @DECAYING
 @EACH_LAYER
 @pytest.mark.parametrize("options", ESTIMATORS.values(), ids=ESTIMATORS)
-def test_kolen_pollack_contracts_by_exactly_the_decay_at_each_step(make_optimiser, make, shape, options):
+def test_kolen_pollack_contracts_by_exactly_the_decay_at_each_step(
+    make_optimiser, make, shape, options
+):
     """Bit for bit on integers and halves (Adam divides: to rounding), at two decays in one stack."""
     rng, lr, decay = np.random.default_rng(0), np.array([0.5, 0.25]), 0.5
     layer, x, g = prepared(make, shape, KolenPollack(), **options)
@@ -263,7 +295,9 @@ def test_kolen_pollack_contracts_by_exactly_the_decay_at_each_step(make_optimise
         apart, start = W - B, W.copy()
         layer.forward(integers(rng, x.shape), step)
         layer.backward(integers(rng, g.shape), step)
-        assert layer.feedback_matrix.grad is layer.weight.grad  # the same estimate, not one of its own
+        assert (
+            layer.feedback_matrix.grad is layer.weight.grad
+        )  # the same estimate, not one of its own
         optimiser.update(layer.parameters(), step)
         assert (start != W).any(axis=(1, 2)).all()
         expected = (1 - lr * decay)[:, None, None] * apart
@@ -275,10 +309,14 @@ def test_kolen_pollack_contracts_by_exactly_the_decay_at_each_step(make_optimise
 
 @DECAYING
 def test_kolen_pollack_contracts_in_training(make_optimiser):
-    network, _ = train("kolen_pollack", Streams(0, [0, 1]), moved_by=make_optimiser(0.05, 0.4), epochs=3)
+    network, _ = train(
+        "kolen_pollack", Streams(0, [0, 1]), moved_by=make_optimiser(0.05, 0.4), epochs=3
+    )
     fresh = layered("kolen_pollack")
     fresh.initialise(Streams(0, [0, 1]))
-    layers = [(a, b) for a, b in zip(network.walk(), fresh.walk(), strict=True) if hasattr(a, "feedback")]
+    layers = [
+        (a, b) for a, b in zip(network.walk(), fresh.walk(), strict=True) if hasattr(a, "feedback")
+    ]
     for layer, start in layers:
         drawn = start.weight.value - start.feedback_matrix.value
         now = layer.weight.value - layer.feedback_matrix.value
@@ -299,7 +337,9 @@ def test_without_decay_kolen_pollack_stays_apart_and_coupled_decay_does_not_cont
         return np.array(norms[1:]) / norms[:-1]
 
     np.testing.assert_array_equal(ratios(SGD(0.5, 0.5)), 1)
-    np.testing.assert_allclose(ratios(SGD(0.02, 0.9, weight_decay=1.0, decoupled=True)), 0.98, rtol=1e-12)
+    np.testing.assert_allclose(
+        ratios(SGD(0.02, 0.9, weight_decay=1.0, decoupled=True)), 0.98, rtol=1e-12
+    )
     coupled, velocity, distance, by_formula = ratios(SGD(0.02, 0.9, weight_decay=1.0)), 0.0, 1.0, []
     for _ in range(6):
         velocity = 0.9 * velocity + distance
@@ -311,7 +351,10 @@ def test_without_decay_kolen_pollack_stays_apart_and_coupled_decay_does_not_cont
 
 # Feedback alignment and weight mirrors learn what the transposed weights would have told
 
-REGRESSION = (np.random.default_rng(5).normal(size=(64, 8)), np.random.default_rng(6).normal(size=(8, 5)))
+REGRESSION = (
+    np.random.default_rng(5).normal(size=(64, 8)),
+    np.random.default_rng(6).normal(size=(8, 5)),
+)
 
 
 @pytest.mark.parametrize(
@@ -321,13 +364,23 @@ REGRESSION = (np.random.default_rng(5).normal(size=(64, 8)), np.random.default_r
 )
 def test_the_weights_align_themselves_with_their_feedback(feedback, degrees):
     """A linear network learns a linear map (Lillicrap et al. 2016, figure 1): the angle falls well below 90 degrees."""
-    network, streams = Chain(Dense(8, 12), Hook(), Dense(12, 5, feedback=feedback)), Streams(0, range(3))
+    network, streams = (
+        Chain(Dense(8, 12), Hook(), Dense(12, 5, feedback=feedback)),
+        Streams(0, range(3)),
+    )
     network.initialise(streams)
     for parameter in network.parameters():
         parameter.value *= 0.1
     x, teacher = REGRESSION
-    options = {"streams": streams, "batch_size": 16, "epochs": 60, "rule": Backprop((MeasureAlignment(4),))}
-    history = fit(network, MeanSquaredError(), SGD(0.1, weight_decay=0.1), (x, x @ teacher), **options)
+    options = {
+        "streams": streams,
+        "batch_size": 16,
+        "epochs": 60,
+        "rule": Backprop((MeasureAlignment(4),)),
+    }
+    history = fit(
+        network, MeanSquaredError(), SGD(0.1, weight_decay=0.1), (x, x @ teacher), **options
+    )
     angle = history["alignment_angle"]
     assert (angle[-1] <= degrees).all()
     assert (angle[0] > degrees + 10).all() or not degrees
@@ -371,7 +424,10 @@ def test_a_weight_mirror_is_its_formula_on_its_own_noise(make, shape, runs):
 
 def test_a_weight_mirror_tends_to_the_weights_where_the_noise_is_white():
     """Fed with x^T x / M = I, exactly: B -> (rate / decay) W^T, by the decay a step."""
-    rng, x = np.random.default_rng(0), np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1.0]])
+    rng, x = (
+        np.random.default_rng(0),
+        np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1.0]]),
+    )
     w, b = integers(rng, (2, 4, 3)), integers(rng, (2, 4, 3))
     mirror, start = WeightMirror(rate=0.25, decay=0.5, rows=4), b.copy()
     for t in range(6):
@@ -387,8 +443,16 @@ def test_a_weight_mirrors_angle_falls():
     network = Chain(Dense(6, 8), Tanh(), Hook(), Dense(8, 5, feedback=mirror))
     streams = Streams(0, range(3))
     network.initialise(streams)
-    data = np.random.default_rng(0).normal(size=(80, 6)), np.random.default_rng(1).integers(0, 5, 80)
-    options = {"streams": streams, "batch_size": 8, "epochs": 6, "rule": Backprop((MeasureAlignment(),))}
+    data = (
+        np.random.default_rng(0).normal(size=(80, 6)),
+        np.random.default_rng(1).integers(0, 5, 80),
+    )
+    options = {
+        "streams": streams,
+        "batch_size": 8,
+        "epochs": 6,
+        "rule": Backprop((MeasureAlignment(),)),
+    }
     history = fit(network, CrossEntropy(), SGD(1e-3), data, **options)
     angle = history["alignment_angle"]
     assert (angle[0] > 25).all()
@@ -398,11 +462,14 @@ def test_a_weight_mirrors_angle_falls():
 
 
 @pytest.mark.parametrize(
-    "options", [{"rate": 0}, {"rate": np.inf}, {"decay": 0.0}, {"decay": 1.0}, {"rows": 0}, {"every": 0}], ids=str
+    "options",
+    [{"rate": 0}, {"rate": np.inf}, {"decay": 0.0}, {"decay": 1.0}, {"rows": 0}, {"every": 0}],
+    ids=str,
 )
 def test_wrong_weight_mirrors_get_a_sentence(options):
     with pytest.raises(
-        ValueError, match=r"expected a finite rate > 0, decay above 0 and below 1, rows .* got WeightMirror\("
+        ValueError,
+        match=r"expected a finite rate > 0, decay above 0 and below 1, rows .* got WeightMirror\(",
     ):
         WeightMirror(**options)
 
@@ -410,6 +477,7 @@ def test_wrong_weight_mirrors_get_a_sentence(options):
 @pytest.mark.parametrize("feedback", ["random", RandomFeedback])
 def test_what_is_no_feedback_is_refused(feedback):
     with pytest.raises(
-        TypeError, match=r"expected a feedback like RandomFeedback\(\), got .*FEEDBACKS has them by name"
+        TypeError,
+        match=r"expected a feedback like RandomFeedback\(\), got .*FEEDBACKS has them by name",
     ):
         Dense(3, 2, feedback=feedback)

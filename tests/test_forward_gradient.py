@@ -74,21 +74,36 @@ def test_activity_perturbation_clips_the_derivative_of_each_sample():
     rule = ForwardGradient(Activity(), 1, 1e-9)
     _, _, grads = one_step(rule, network, streams)
     np.testing.assert_array_equal(rule.observations()["clipped_share"], [1.0])
-    u = Activity().sample(Trace(network, CrossEntropy(), Step(0, training=True), streams, 1), [0], None)
+    u = Activity().sample(
+        Trace(network, CrossEntropy(), Step(0, training=True), streams, 1), [0], None
+    )
     # Every sample's own derivative is cut to +-1e-9, then divided by N = 4 samples.
-    np.testing.assert_allclose(np.abs(np.linalg.lstsq(u[1][0, 0].T, grads[3][0], rcond=None)[0]).max(), 1e-9 / 4)
+    np.testing.assert_allclose(
+        np.abs(np.linalg.lstsq(u[1][0, 0].T, grads[3][0], rcond=None)[0]).max(), 1e-9 / 4
+    )
 
 
 def test_the_clipped_share_is_in_the_history_as_a_mean_over_the_steps():
     network, streams = build(2)
     options = {"streams": streams, "batch_size": 4, "epochs": 2}
-    history = fit(network, CrossEntropy(), SGD(0.01), (X, LABELS), rule=ForwardGradient(num_dir=3, clip=0.4), **options)
+    history = fit(
+        network,
+        CrossEntropy(),
+        SGD(0.01),
+        (X, LABELS),
+        rule=ForwardGradient(num_dir=3, clip=0.4),
+        **options,
+    )
     shares = history["clipped_share"]
     assert shares.shape == (2, 2)
-    np.testing.assert_allclose(shares * 18, np.rint(shares * 18), atol=1e-9)  # of 6 steps with 3 directions
+    np.testing.assert_allclose(
+        shares * 18, np.rint(shares * 18), atol=1e-9
+    )  # of 6 steps with 3 directions
     assert shares.min() > 0
     assert shares.max() < 1
-    unclipped = fit(network, CrossEntropy(), SGD(0.01), (X, LABELS), rule=ForwardGradient(clip=None), **options)
+    unclipped = fit(
+        network, CrossEntropy(), SGD(0.01), (X, LABELS), rule=ForwardGradient(clip=None), **options
+    )
     assert "clipped_share" not in unclipped.curves
 
 
@@ -147,7 +162,14 @@ def test_memory_does_not_grow_with_the_number_of_directions_and_nothing_is_kept(
     assert peaks[2] < 1.1 * peaks[1]
 
 
-STATEFUL = [Orthogonal(2), Orthogonal(2, flat=False), Anchor(4), Anchor(None), Aligned(0.2), Rademacher()]
+STATEFUL = [
+    Orthogonal(2),
+    Orthogonal(2, flat=False),
+    Anchor(4),
+    Anchor(None),
+    Aligned(0.2),
+    Rademacher(),
+]
 
 
 @pytest.mark.parametrize("strategy", STATEFUL, ids=str)
@@ -178,7 +200,12 @@ def test_what_another_rule_has_saved_is_refused(tmp_path):
     rule, optimiser, path = ForwardGradient(Orthogonal()), SGD(0.1), tmp_path / "network.npz"
     one_step(rule, network, streams)
     save(path, network, optimiser, streams=streams, epoch=0, rule=rule)
-    for other in (backprop, ForwardGradient(), ForwardGradient(Orthogonal(), 2), ForwardGradient(Orthogonal(5))):
+    for other in (
+        backprop,
+        ForwardGradient(),
+        ForwardGradient(Orthogonal(), 2),
+        ForwardGradient(Orthogonal(5)),
+    ):
         with pytest.raises(ValueError, match=r"expected a rule .* got Orthogonal"):
             load(path, network, optimiser, streams=streams, rule=other)
 
@@ -218,7 +245,9 @@ def test_it_learns(strategy):
     x = np.random.default_rng(1).normal(size=(120, 6))
     data = x, (x[:, 0] + x[:, 1] > 0).astype(int)
     options = {"streams": streams, "batch_size": 20, "epochs": 12}
-    history = fit(network, CrossEntropy(), SGD(0.1), data, rule=ForwardGradient(strategy, 4), **options)
+    history = fit(
+        network, CrossEntropy(), SGD(0.1), data, rule=ForwardGradient(strategy, 4), **options
+    )
     assert (history["train_loss"][-1] < 0.7 * history["train_loss"][0]).all()
 
 
@@ -228,7 +257,10 @@ def test_masks_and_statistics_are_those_of_the_step():
     one_step(ForwardGradient(num_dir=6), network, streams)
     other.forward(BATCH[0], Step(training=True))
     np.testing.assert_array_equal(network.layers[1].mean, other.layers[1].mean)
-    assert next(iter(epoch_batches(streams, 1, 24, 4, np))).shape == (1, 4)  # one batch for all directions
+    assert next(iter(epoch_batches(streams, 1, 24, 4, np))).shape == (
+        1,
+        4,
+    )  # one batch for all directions
 
 
 @pytest.mark.parametrize(
@@ -237,8 +269,14 @@ def test_masks_and_statistics_are_those_of_the_step():
         (lambda: ForwardGradient(num_dir=0), "at least one direction, got num_dir = 0"),
         (lambda: ForwardGradient(at_once=0), "got num_dir = 1 and at_once = 0"),
         (lambda: ForwardGradient(clip=0.0), "a clip > 0 for the derivatives, or None, got 0.0"),
-        (lambda: ForwardGradient(clip=float("nan")), "a clip > 0 for the derivatives, or None, got nan"),
-        (lambda: ForwardGradient()(plain(), CrossEntropy(), *BATCH, Step()), r"call begin\(network, streams\) first"),
+        (
+            lambda: ForwardGradient(clip=float("nan")),
+            "a clip > 0 for the derivatives, or None, got nan",
+        ),
+        (
+            lambda: ForwardGradient()(plain(), CrossEntropy(), *BATCH, Step()),
+            r"call begin\(network, streams\) first",
+        ),
     ],
 )
 def test_bad_input_gets_a_sentence(make, sentence):
@@ -247,17 +285,21 @@ def test_bad_input_gets_a_sentence(make, sentence):
 
 
 @pytest.mark.parametrize(
-    "layers", [[Dense(6, 5), FDFA(3, 5), Dense(5, 3)], [Dense(6, 5), Dense(5, 3, feedback=KolenPollack())]]
+    "layers",
+    [[Dense(6, 5), FDFA(3, 5), Dense(5, 3)], [Dense(6, 5), Dense(5, 3, feedback=KolenPollack())]],
 )
 def test_a_network_with_feedback_that_is_learned_is_refused(layers):
     network, streams = Chain(*layers), Streams()
     network.initialise(streams)
-    with pytest.raises(ValueError, match="expected a network without feedback that is learned, got one"):
+    with pytest.raises(
+        ValueError, match="expected a network without feedback that is learned, got one"
+    ):
         ForwardGradient().begin(network, streams)
 
 
 @pytest.mark.parametrize(
-    "layers", [[Dense(6, 5), DFA(3, 5), Dense(5, 3)], [Dense(6, 5), Dense(5, 3, feedback=RandomFeedback())]]
+    "layers",
+    [[Dense(6, 5), DFA(3, 5), Dense(5, 3)], [Dense(6, 5), Dense(5, 3, feedback=RandomFeedback())]],
 )
 def test_feedback_that_is_fixed_makes_no_difference(layers):
     network, plain_one, streams = Chain(*layers), Chain(Dense(6, 5), Dense(5, 3)), Streams()
@@ -287,7 +329,9 @@ def test_a_network_that_is_initialised_anew_begins_without_a_memory(name):
 def test_a_network_without_room_is_refused_before_a_step():
     network = plain()
     network.initialise(Streams())
-    with pytest.raises(ValueError, match=r"expected at most n = \d+ orthonormal directions, got num_dir = 1000"):
+    with pytest.raises(
+        ValueError, match=r"expected at most n = \d+ orthonormal directions, got num_dir = 1000"
+    ):
         ForwardGradient(DIRECTIONS["frame"](), num_dir=1000).begin(network, Streams())
 
 

@@ -24,7 +24,9 @@ from tests.devices import ON_DEVICES, need
 
 SEEDS = st.integers(0, 10**6)
 DTYPES = st.sampled_from([np.float32, np.float64])
-LAYERS = pytest.mark.parametrize("kind", ["unfold", "max", "average", "global", "flatten", "unflatten"])
+LAYERS = pytest.mark.parametrize(
+    "kind", ["unfold", "max", "average", "global", "flatten", "unflatten"]
+)
 
 
 @st.composite
@@ -37,7 +39,10 @@ def shapes(draw):
 def geometries(draw, H, W):
     """A geometry that fits images H x W; kernels may be larger than the image without its frame."""
     padding = draw(st.integers(0, 2))
-    kernel = draw(st.integers(1, min(4, H + 2 * padding))), draw(st.integers(1, min(4, W + 2 * padding)))
+    kernel = (
+        draw(st.integers(1, min(4, H + 2 * padding))),
+        draw(st.integers(1, min(4, W + 2 * padding))),
+    )
     return Geometry(kernel, draw(st.integers(1, 3)), padding)
 
 
@@ -70,7 +75,9 @@ def integers(rng, shape, dtype=np.float64):
 
 @LAYERS
 @given(data=st.data(), shape=shapes(), shared=st.booleans(), seed=SEEDS)
-def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(kind, data, shape, shared, seed):
+def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(
+    kind, data, shape, shared, seed
+):
     rng, layer = np.random.default_rng(seed), data.draw(layers(kind, *shape[2:]))
     x, u = distinct(rng, (1, *shape[1:]) if shared else shape), rng.normal(size=shape)
     y = layer.forward(x)
@@ -127,7 +134,10 @@ def test_data_that_is_not_contiguous_gives_the_same(kind, data, shape, dtype, se
 def test_a_device_gives_the_same_without_waiting(kind, device, data, shape, shared, dtype, seed):
     need(device)
     rng, layer = np.random.default_rng(seed), data.draw(layers(kind, *shape[2:]))
-    x, u = rng.normal(size=(1, *shape[1:]) if shared else shape).astype(dtype), rng.normal(size=shape).astype(dtype)
+    x, u = (
+        rng.normal(size=(1, *shape[1:]) if shared else shape).astype(dtype),
+        rng.normal(size=shape).astype(dtype),
+    )
     g = rng.normal(size=(shape[0], *layer.forward(x).shape[1:])).astype(dtype)
     expected = layer.forward(x), layer.backward(g), layer.tangent(u[None])
     there = [to_device(array, device) for array in (x, g, u[None])]
@@ -146,7 +156,10 @@ def patch(x, geometry, i, j):
     out = np.zeros((R, M, A, B, C), x.dtype)
     for a in range(A):
         for b in range(B):
-            h, w = i * geometry.stride + a - geometry.padding, j * geometry.stride + b - geometry.padding
+            h, w = (
+                i * geometry.stride + a - geometry.padding,
+                j * geometry.stride + b - geometry.padding,
+            )
             if 0 <= h < H and 0 <= w < W:
                 out[:, :, a, b] = x[:, :, h, w]
     return out
@@ -161,9 +174,14 @@ def test_rows_are_the_patches_in_order(data, shape, dtype, seed):
     assert rows.dtype == dtype
     for i in range(I):
         for j in range(J):
-            np.testing.assert_array_equal(rows[:, :, i, j], patch(x, geometry, i, j).reshape(R, M, -1))
+            np.testing.assert_array_equal(
+                rows[:, :, i, j], patch(x, geometry, i, j).reshape(R, M, -1)
+            )
     # one more position in each direction would leave the frame
-    far, right = (I * geometry.stride + geometry.kernel[0], J * geometry.stride + geometry.kernel[1])
+    far, right = (
+        I * geometry.stride + geometry.kernel[0],
+        J * geometry.stride + geometry.kernel[1],
+    )
     assert far > H + 2 * geometry.padding
     assert right > W + 2 * geometry.padding
 
@@ -193,12 +211,18 @@ def test_square_norms_of_patches_without_unfolding(data, shape, dtype, seed):
 
 @given(data=st.data(), shape=shapes(), stride=st.integers(1, 3), seed=SEEDS)
 def test_pooling_reduces_the_patches(data, shape, stride, seed):
-    geometry = Geometry((data.draw(st.integers(1, shape[2])), data.draw(st.integers(1, shape[3]))), stride)
+    geometry = Geometry(
+        (data.draw(st.integers(1, shape[2])), data.draw(st.integers(1, shape[3]))), stride
+    )
     x, (R, M, H, W, C) = np.random.default_rng(seed).normal(size=shape), shape
     windows = unfold_images(x, geometry).reshape(R, M, *geometry.positions(H, W), -1, C)
     np.testing.assert_array_equal(MaxPool2d(geometry.kernel, stride).forward(x), windows.max(-2))
-    np.testing.assert_allclose(AveragePool2d(geometry.kernel, stride).forward(x), windows.mean(-2), atol=1e-14)
-    np.testing.assert_allclose(GlobalAveragePool().forward(x), AveragePool2d((H, W)).forward(x)[:, :, 0, 0], atol=1e-14)
+    np.testing.assert_allclose(
+        AveragePool2d(geometry.kernel, stride).forward(x), windows.mean(-2), atol=1e-14
+    )
+    np.testing.assert_allclose(
+        GlobalAveragePool().forward(x), AveragePool2d((H, W)).forward(x)[:, :, 0, 0], atol=1e-14
+    )
 
 
 def test_the_first_maximum_wins_and_overlapping_windows_add():
@@ -235,11 +259,23 @@ def test_a_layer_of_shape_leaves_the_order():
     np.testing.assert_array_equal(Unflatten(2, 3, 2).forward(x.reshape(1, 2, 12)), x)
 
 
-@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 6), st.integers(1, 6), st.booleans(), DTYPES, SEEDS)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.booleans(),
+    DTYPES,
+    SEEDS,
+)
 def test_columns_are_gathered_and_scattered_by_a_matrix(R, M, N, K, shared, dtype, seed):
     rng = np.random.default_rng(seed)
     x, g = integers(rng, (1 if shared else R, M, N), dtype), integers(rng, (R, M, K), dtype)
-    columns, weights, count = rng.integers(0, N, (R, K)), rng.integers(-3, 4, (R, K)) / 2, rng.integers(1, K + 1, R)
+    columns, weights, count = (
+        rng.integers(0, N, (R, K)),
+        rng.integers(-3, 4, (R, K)) / 2,
+        rng.integers(1, K + 1, R),
+    )
     one_hot = (columns[:, None] == np.arange(N)[:, None]) & (np.arange(K) < count[:, None, None])
     matrix = (one_hot * weights[:, None]).astype(dtype)  # [R, N, K]
     np.testing.assert_array_equal(gather_columns(x, columns, weights, count), x @ matrix)
@@ -251,7 +287,9 @@ def test_log_column_squares_neither_overflow_nor_hide():
     x = np.array([[[1e19, 0, 3, np.nan, np.inf], [1e19, 0, 4, 0, 0]]], np.float32)
     with np.errstate(divide="ignore"):
         got = log_column_squares(x)
-    np.testing.assert_allclose(got, [[np.log(2e38), -np.inf, np.log(25), np.nan, np.inf]], rtol=1e-7)
+    np.testing.assert_allclose(
+        got, [[np.log(2e38), -np.inf, np.log(25), np.nan, np.inf]], rtol=1e-7
+    )
 
 
 @ON_DEVICES
@@ -261,7 +299,11 @@ def test_kernels_on_more_than_a_block(device, dtype):
     rng = np.random.default_rng(0)
     R, M, N, K = 2, 19, 300, 200
     x, kept = integers(rng, (R, M, N), dtype), integers(rng, (R, M, K), dtype)
-    columns, weights, count = rng.integers(0, N, (R, K)), rng.integers(-3, 4, (R, K)) / 2, np.array([K, 150])
+    columns, weights, count = (
+        rng.integers(0, N, (R, K)),
+        rng.integers(-3, 4, (R, K)) / 2,
+        np.array([K, 150]),
+    )
     assert len(np.unique(columns[0])) < K  # some repeat
     image = integers(rng, (R, M, 5, 4, 40), dtype)
     geometry, window = np.array([2, 1]), np.array([3, 2, 2, 1])
@@ -282,26 +324,38 @@ def test_kernels_on_more_than_a_block(device, dtype):
 def test_what_does_not_fit_gets_a_sentence():
     x = np.zeros((1, 2, 4, 3, 1))
     for layer in (Unfold((2, 4)), MaxPool2d((2, 4)), AveragePool2d((2, 4))):
-        with pytest.raises(ValueError, match="expected a kernel that fits the image, got 4 taps over 3 pixels"):
+        with pytest.raises(
+            ValueError, match="expected a kernel that fits the image, got 4 taps over 3 pixels"
+        ):
             layer.forward(x)
-        with pytest.raises(ValueError, match=r"expected images \[R or 1, M, H, W, C\], got shape \(1, 2, 12\)"):
+        with pytest.raises(
+            ValueError, match=r"expected images \[R or 1, M, H, W, C\], got shape \(1, 2, 12\)"
+        ):
             layer.forward(x.reshape(1, 2, 12))
     assert Unfold((2, 4), padding=1).forward(x).shape == (1, 2 * 5 * 2, 8)
     for kernel in (0, (2, 0), (1, 2, 3), 1.5, (2, 1.5)):
         for make in (Unfold, MaxPool2d, AveragePool2d):
             with pytest.raises(
-                ValueError, match="expected the kernel to be an integer of at least 1 or a pair of them"
+                ValueError,
+                match="expected the kernel to be an integer of at least 1 or a pair of them",
             ):
                 make(kernel)
-    with pytest.raises(ValueError, match=r"expected the kernel to be an integer of at least 1 .*, got \(2, 0\)"):
+    with pytest.raises(
+        ValueError, match=r"expected the kernel to be an integer of at least 1 .*, got \(2, 0\)"
+    ):
         Geometry((2, 0))
     with pytest.raises(ValueError, match="expected the stride to be an integer of at least 1"):
         MaxPool2d(2, 0)
     for stride, padding in ((0, 0), (1, -1)):
-        with pytest.raises(ValueError, match=f"stride of at least 1 and a padding of .*, got {stride} and {padding}"):
+        with pytest.raises(
+            ValueError,
+            match=f"stride of at least 1 and a padding of .*, got {stride} and {padding}",
+        ):
             Unfold(1, stride, padding)
     for wrong in (np.zeros((1, 2, 11)), x):
         with pytest.raises(ValueError, match=r"N = 4 \* 3 \* 1 = 12, got shape"):
             Unflatten(4, 3, 1).forward(wrong)
-    with pytest.raises(ValueError, match=r"expected images \[R or 1, M, H, W, C\], got shape \(1, 2, 12\)"):
+    with pytest.raises(
+        ValueError, match=r"expected images \[R or 1, M, H, W, C\], got shape \(1, 2, 12\)"
+    ):
         GlobalAveragePool().forward(x.reshape(1, 2, 12))

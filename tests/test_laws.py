@@ -80,7 +80,9 @@ def test_permutation_and_scaling(policy, memory, seed, M, data):
     setting = Setting(policy, data.draw(st.integers(1, M - 1)), memory)
     batch = random_batch(seed, M)
     order = np.array(data.draw(st.permutations(range(M))))
-    if memory != "residual":  # its residual is a product over the other rows, in the order of the batch
+    if (
+        memory != "residual"
+    ):  # its residual is a product over the other rows, in the order of the batch
         laws.permutation(library, setting, [batch], order)
     laws.scaling(library, setting, [batch], data.draw(st.integers(-8, 8)))
 
@@ -89,9 +91,14 @@ def test_permutation_and_scaling(policy, memory, seed, M, data):
 def test_stacked_configurations_equal_each_alone_on_floats(data):
     """Real floats, shapes that BLAS treats differently, all policies and knobs in one stack."""
     M, N, P = (data.draw(st.integers(1, 40)) for _ in range(3))
-    seed, dtype = data.draw(st.integers(0, 10**6)), data.draw(st.sampled_from([np.float32, np.float64]))
+    seed, dtype = (
+        data.draw(st.integers(0, 10**6)),
+        data.draw(st.sampled_from([np.float32, np.float64])),
+    )
     rng = np.random.default_rng(seed)
-    setting = Setting(data.draw(st.sampled_from(PAPER_POLICIES)), data.draw(st.integers(1, M)), "row", 0.7)
+    setting = Setting(
+        data.draw(st.sampled_from(PAPER_POLICIES)), data.draw(st.integers(1, M)), "row", 0.7
+    )
     steps = [
         Batch(
             rng.normal(size=(3, M, N)).astype(dtype),
@@ -106,7 +113,9 @@ def test_stacked_configurations_equal_each_alone_on_floats(data):
 
 @given(st.integers(1, 6), st.data())
 def test_queue_overflow_drops_the_smallest_and_counts_them(M, data):
-    setting = Setting("topk", data.draw(st.integers(1, M)), "queue", 1.0, data.draw(st.integers(1, M)))
+    setting = Setting(
+        "topk", data.draw(st.integers(1, M)), "queue", 1.0, data.draw(st.integers(1, M))
+    )
     steps = data.draw(batches(setting, M, steps=3))
     subject = library(setting)
     held = [np.zeros(0)] * len(steps[0].g)  # squared norms of the queued outer products

@@ -42,7 +42,9 @@ def prepared(make, N, R, rng) -> Layer:
 
 
 @NETWORKS
-@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.booleans(), st.integers(0, 10**6))
+@given(
+    st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.booleans(), st.integers(0, 10**6)
+)
 def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(make, R, M, N, shared, seed):
     rng = np.random.default_rng(seed)
     layer = prepared(make, N, R, rng)
@@ -61,14 +63,18 @@ def test_tangent_broadcasts_over_leading_axes(make):
     layer = prepared(make, 4, 2, rng)
     layer.forward(rng.normal(size=(2, 3, 4)))
     u = rng.normal(size=(5, 2, 3, 4))
-    np.testing.assert_allclose(layer.tangent(u), [layer.tangent(each) for each in u], rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(
+        layer.tangent(u), [layer.tangent(each) for each in u], rtol=1e-13, atol=1e-15
+    )
 
 
 def test_every_loss_is_tested():
     assert set(LOSSES.values()) == {MeanSquaredError, CrossEntropy}
 
 
-@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.booleans(), st.integers(0, 10**6))
+@given(
+    st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.booleans(), st.integers(0, 10**6)
+)
 def test_loss_gradients(R, M, P, shared, seed):
     rng = np.random.default_rng(seed)
     y, u = rng.normal(size=(2, R, M, P))
@@ -143,7 +149,9 @@ def test_wrong_inputs_get_a_sentence():
     with pytest.raises(TypeError, match="dtype float64, got float32"):
         layer.forward(np.ones((1, 4, 2), np.float32))
     for shape in [(1, 4, 3), (4, 2), (3, 4, 2)]:
-        with pytest.raises(ValueError, match=r"expected inputs \[R or 1, M, N\] with R = 2 and N = 2, got shape"):
+        with pytest.raises(
+            ValueError, match=r"expected inputs \[R or 1, M, N\] with R = 2 and N = 2, got shape"
+        ):
             layer.forward(np.ones(shape))
     with pytest.raises(ValueError, match="expected at least one input and one output"):
         Dense(0, 3)
@@ -165,7 +173,8 @@ def test_a_batch_size_that_changes_under_a_row_memory_is_refused():
             layer.backward(np.ones((1, M, 1)), step)
             continue
         with pytest.raises(
-            ValueError, match=r"\[1, 4, 1\] as at the first step .*, got \[1, 3, 1\]; keep the batch size"
+            ValueError,
+            match=r"\[1, 4, 1\] as at the first step .*, got \[1, 3, 1\]; keep the batch size",
         ):
             layer.backward(np.ones((1, M, 1)), step)
 
@@ -180,10 +189,14 @@ def test_k_above_m_and_missing_noise_are_refused():
     layer = Dense(2, 1, AOP(topk, 5))
     layer.initialise(Streams())
     layer.forward(np.ones((1, 4, 2)))
-    with pytest.raises(ValueError, match=r"expected 0 <= K <= M = 4, got k = 5; lower k or enlarge the batch"):
+    with pytest.raises(
+        ValueError, match=r"expected 0 <= K <= M = 4, got k = 5; lower k or enlarge the batch"
+    ):
         layer.backward(np.ones((1, 4, 1)), Step(noise={layer: np.zeros((1, 4))}))
     layer.weight_product.estimator = AOP(topk, 2)
-    with pytest.raises(ValueError, match=r"expected selection noise of shape \[R or 1, 4\], got None"):
+    with pytest.raises(
+        ValueError, match=r"expected selection noise of shape \[R or 1, 4\], got None"
+    ):
         layer.backward(np.ones((1, 4, 1)), Step())
 
 
@@ -210,7 +223,10 @@ def test_an_input_that_does_not_move_is_one_that_moves_by_zero(make, shape, trai
     x = rng.normal(size=(2, *shape))
     y = layer.forward(x, Step(training=training))
     assert not layer.perturbed()
-    zero, directions = np.zeros_like(x), [rng.normal(size=(3, *p.value.shape)) for p in layer.parameters()]
+    zero, directions = (
+        np.zeros_like(x),
+        [rng.normal(size=(3, *p.value.shape)) for p in layer.parameters()],
+    )
     for some in [*([k] for k in range(len(directions))), range(len(directions))]:
         for k, parameter in enumerate(layer.parameters()):
             parameter.tangent = directions[k] if k in some else None
@@ -235,7 +251,9 @@ def test_a_tangent_begins_at_the_first_layer_that_moves():
     network.forward(rng.normal(size=(2, 5, 2)))
     for chain in (network, inner):
         assert not chain.perturbed()
-        with pytest.raises(ValueError, match="expected a direction, got none: give u, or some parameter a tangent"):
+        with pytest.raises(
+            ValueError, match="expected a direction, got none: give u, or some parameter a tangent"
+        ):
             chain.tangent(None)
     hook, last = network.layers[3:]
     hook.perturbation = rng.normal(size=(7, 2, 5, 3))
@@ -251,7 +269,9 @@ def test_a_tangent_begins_at_the_first_layer_that_moves():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_perturbation_of_a_dense_layers_outputs_adds_to_its_tangent_and_products_are_counted(training):
+def test_a_perturbation_of_a_dense_layers_outputs_adds_to_its_tangent_and_products_are_counted(
+    training,
+):
     rng, layer = np.random.default_rng(0), Dense(4, 3)
     layer.initialise(Streams(0, range(2)))
     layer.forward(rng.normal(size=(1, 5, 4)), Step(training=training))
@@ -261,7 +281,9 @@ def test_a_perturbation_of_a_dense_layers_outputs_adds_to_its_tangent_and_produc
     np.testing.assert_array_equal(layer.tangent(None), layer.perturbation)
     assert layer.spent() == {}
     u = rng.normal(size=(7, 2, 5, 4))
-    np.testing.assert_allclose(layer.tangent(u), u @ layer.weight.value + layer.perturbation, rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(
+        layer.tangent(u), u @ layer.weight.value + layer.perturbation, rtol=1e-14, atol=1e-15
+    )
     layer.weight.tangent = rng.normal(size=(2, 4, 3))
     layer.tangent(None)
     product = 2.0 * 5 * 4 * 3
@@ -305,7 +327,9 @@ def test_a_chain_listens_where_its_gradient_is_used():
     hears, deaf = Dense(4, 4), DFA(3, 4)
     for layer in (hears, deaf):
         layer.initialise(Streams())
-    assert [Chain(*layers).listens(Step()) for layers in ([hears], [deaf], [hears, deaf], [deaf, hears])] == [
+    assert [
+        Chain(*layers).listens(Step()) for layers in ([hears], [deaf], [hears, deaf], [deaf, hears])
+    ] == [
         True,
         False,
         False,
@@ -314,4 +338,6 @@ def test_a_chain_listens_where_its_gradient_is_used():
     assert not Chain(hears, Chain(deaf, Tanh()), Tanh()).listens(Step())
     assert Chain(hears, deaf, Tanh()).listens(Step(probing=True))
     assert Chain(Tanh(), Tanh()).listens(Step())
-    assert Chain(Tanh()).backward(np.ones((1, 2, 3)), needs_input=False) is None  # nobody there uses it
+    assert (
+        Chain(Tanh()).backward(np.ones((1, 2, 3)), needs_input=False) is None
+    )  # nobody there uses it

@@ -53,7 +53,8 @@ def test_a_loop_that_never_asks_keeps_few_steps_and_loses_none(monkeypatch):
     monkeypatch.setattr(ledger, "LONGEST", 3)
     many = total(AOP(topk, 5), np.array([5, 6]), steps=10)
     assert many == {
-        name: [10 * each for each in value] for name, value in total(AOP(topk, 5), np.array([5, 6])).items()
+        name: [10 * each for each in value]
+        for name, value in total(AOP(topk, 5), np.array([5, 6])).items()
     }
     tally = Tally()
     for _ in range(10):

@@ -5,7 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aopnp import AOP, SGD, Chain, CrossEntropy, Dense, QueueMemory, RowMemory, Streams, fit, topk, weightedk
+from aopnp import (
+    AOP,
+    SGD,
+    Chain,
+    CrossEntropy,
+    Dense,
+    QueueMemory,
+    RowMemory,
+    Streams,
+    fit,
+    topk,
+    weightedk,
+)
 from aopnp.arrays import to_host
 from aopnp.arrays.streams import Purpose
 from aopnp.estimators import side_by_side
@@ -33,7 +45,9 @@ def noise_of(slots, runs=(1, 2), epoch=2, number=0, steps=3):
 
 def test_a_layer_of_few_slots_has_its_epoch_drawn_at_once():
     noise = noise_of(EPOCH_SLOTS, steps=2)
-    drawn = Streams(5, (1, 2)).draw(Purpose.SELECTION, 2, 0, sample=lambda g: g.gumbel(size=(EPOCH_SLOTS, 2)))
+    drawn = Streams(5, (1, 2)).draw(
+        Purpose.SELECTION, 2, 0, sample=lambda g: g.gumbel(size=(EPOCH_SLOTS, 2))
+    )
     np.testing.assert_array_equal(noise, drawn[:, ::-1].transpose(2, 0, 1))
     assert isinstance(noise_of(EPOCH_SLOTS + 1), LongNoise)
     assert not epoch_noise(Slots(0), Streams(), 1, 2, 4)
@@ -43,7 +57,9 @@ def test_the_early_slots_of_many_are_drawn_for_their_step_alone():
     noise, streams = noise_of(EPOCH_SLOTS + 7), Streams(5, (1, 2))
     for t in (2, 0):
         drawn = streams.draw(Purpose.SELECTION, 2, 0, t, sample=lambda g: g.gumbel(size=7))
-        np.testing.assert_array_equal(noise[t], np.concatenate([drawn[:, ::-1], noise_of(EPOCH_SLOTS)[t]], axis=1))
+        np.testing.assert_array_equal(
+            noise[t], np.concatenate([drawn[:, ::-1], noise_of(EPOCH_SLOTS)[t]], axis=1)
+        )
         assert noise[t].flags.c_contiguous
 
 
@@ -62,11 +78,16 @@ def test_more_slots_change_nothing_for_the_last_ones(few, more, t):
 @pytest.mark.usefixtures("short")
 def test_no_two_slots_steps_runs_epochs_or_layers_share_a_number():
     drawn = [
-        noise_of(20, epoch=epoch, number=number)[t] for epoch in (1, 2, 3) for number in (0, 1, 2) for t in (0, 1, 2)
+        noise_of(20, epoch=epoch, number=number)[t]
+        for epoch in (1, 2, 3)
+        for number in (0, 1, 2)
+        for t in (0, 1, 2)
     ]
     assert np.unique(drawn).size == np.size(drawn) == 27 * 2 * 20
     np.testing.assert_array_equal(noise_of(20)[1][1:], noise_of(20, runs=[2])[1])
-    np.testing.assert_array_equal(noise_of(20)[1][1:], noise_of(20, runs=[2, 2])[1])  # one run: drawn once, shared
+    np.testing.assert_array_equal(
+        noise_of(20)[1][1:], noise_of(20, runs=[2, 2])[1]
+    )  # one run: drawn once, shared
 
 
 @pytest.mark.usefixtures("short")

@@ -15,7 +15,9 @@ from tests.devices import ON_DEVICES, need
 TRAINING = Step(3, training=True)
 MODES = pytest.mark.parametrize("step", [TRAINING, Step()], ids=["training", "evaluation"])
 DROPOUTS = pytest.mark.parametrize("kind", [Dropout, ChannelDropout])
-shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).filter(lambda shape: np.prod(shape) > 1)
+shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).filter(
+    lambda shape: np.prod(shape) > 1
+)
 
 
 def prepared(layer, R, seed=0, dtype=np.float64, device="cpu"):
@@ -27,7 +29,12 @@ def prepared(layer, R, seed=0, dtype=np.float64, device="cpu"):
         parameter.tangent = to_device(rng.normal(size=parameter.value.shape).astype(dtype), device)
     if isinstance(layer, BatchNorm):
         R_N = (R, layer.features)
-        layer.restore({"mean": rng.normal(size=R_N).astype(dtype), "variance": rng.uniform(0.5, 2, R_N).astype(dtype)})
+        layer.restore(
+            {
+                "mean": rng.normal(size=R_N).astype(dtype),
+                "variance": rng.uniform(0.5, 2, R_N).astype(dtype),
+            }
+        )
         layer.restore({name: to_device(value, device) for name, value in layer.saved().items()})
     return layer
 
@@ -43,7 +50,9 @@ EACH = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 @EACH
 @MODES
 @given(st.integers(1, 3), shapes, st.integers(1, 4), st.booleans(), st.integers(0, 10**6))
-def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(make, step, R, rows, N, shared, seed):
+def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(
+    make, step, R, rows, N, shared, seed
+):
     rng = np.random.default_rng(seed)
     layer = prepared(make(N), R, seed)
     x = rng.normal(size=(1 if shared else R, *rows, N))
@@ -62,7 +71,9 @@ def test_tangent_broadcasts_over_leading_axes(make, step):
     layer = prepared(make(4), 2)
     layer.forward(rng.normal(size=(2, 3, 5, 6, 4)), step)
     u = rng.normal(size=(7, 2, 3, 5, 6, 4))
-    np.testing.assert_allclose(layer.tangent(u), [layer.tangent(each) for each in u], rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(
+        layer.tangent(u), [layer.tangent(each) for each in u], rtol=1e-13, atol=1e-15
+    )
 
 
 @EACH
@@ -81,7 +92,11 @@ def test_a_stack_equals_each_alone_bit_for_bit(make, step, dtype, N):
             ours.value, ours.tangent = theirs.value[r : r + 1], theirs.tangent[r : r + 1]
         if isinstance(layer, BatchNorm) and not step.training:
             alone.restore({name: value[r : r + 1] for name, value in layer.saved().items()})
-        one = [alone.forward(x[r : r + 1], step), alone.backward(g[r : r + 1], step), alone.tangent(g[r : r + 1])]
+        one = [
+            alone.forward(x[r : r + 1], step),
+            alone.backward(g[r : r + 1], step),
+            alone.tangent(g[r : r + 1]),
+        ]
         for stacked, single in zip(results, one, strict=True):
             assert stacked.dtype == dtype
             np.testing.assert_array_equal(stacked[r : r + 1], single)
@@ -125,7 +140,9 @@ def test_devices_give_the_same_without_waiting(make, step, device):
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_keeps_its_share_and_the_mean(kind, rate):
     layer = prepared(kind(rate), 1)
-    values = np.concatenate([layer.forward(np.ones((1, 500, 100)), Step(t, training=True)).ravel() for t in range(4)])
+    values = np.concatenate(
+        [layer.forward(np.ones((1, 500, 100)), Step(t, training=True)).ravel() for t in range(4)]
+    )
     assert set(np.unique(values)) == {0.0, 1 / (1 - rate)}
     deviation = np.sqrt(rate * (1 - rate) / values.size)
     assert abs((values > 0).mean() - (1 - rate)) < 4.5 * deviation
@@ -143,7 +160,9 @@ def test_masks_belong_to_step_layer_run_and_seed():
         return mask(layer, step)
 
     for other in ({"step": 1}, {"number": 6}, {"run": 1}, {"seed": 1}):
-        assert 0.4 < (of() == of(**other)).mean() < 0.6  # independent ones agree in half of the places
+        assert (
+            0.4 < (of() == of(**other)).mean() < 0.6
+        )  # independent ones agree in half of the places
     layer = prepared(Dropout(0.5), 1)
     np.testing.assert_array_equal(mask(layer, 0), of())
     mask(layer, 1)
@@ -176,7 +195,9 @@ def test_dropout_is_the_identity_in_evaluation_and_at_rate_0(kind):
     trained = prepared(kind(0.5), 2)
     trained.forward(x, TRAINING)
     trained.forward(x)
-    np.testing.assert_array_equal(trained.backward(x), x)  # the mask of the last forward, and no other
+    np.testing.assert_array_equal(
+        trained.backward(x), x
+    )  # the mask of the last forward, and no other
     assert trained.backward(x, needs_input=False) is None
 
 
@@ -194,7 +215,9 @@ def test_a_rate_that_is_no_share_is_refused(rate):
 def test_dropout_without_streams_is_refused_in_training_alone():
     layer, x = Dropout(0.5), np.ones((1, 2, 3))
     assert layer.forward(x) is x
-    with pytest.raises(ValueError, match=r"expected an initialised Dropout, .*call initialise\(streams\) first"):
+    with pytest.raises(
+        ValueError, match=r"expected an initialised Dropout, .*call initialise\(streams\) first"
+    ):
         layer.forward(x, TRAINING)
 
 
@@ -215,7 +238,9 @@ def test_running_statistics_by_hand():
     layer.initialise(Streams(0, range(2)))
     layer.beta.value += 1
     layer.gamma.value *= 2  # neither is shared with the statistics
-    x = np.array([[[0.0], [4.0]], [[1.0], [1.0]]])  # means 2 and 1, variances 4 and 0, unbiased 8 and 0
+    x = np.array(
+        [[[0.0], [4.0]], [[1.0], [1.0]]]
+    )  # means 2 and 1, variances 4 and 0, unbiased 8 and 0
     expected = 1 + 2 * (x - [[[2]], [[1]]]) / np.sqrt([[[5]], [[1]]])
     np.testing.assert_allclose(layer.forward(x, TRAINING), expected, rtol=1e-14)
     np.testing.assert_array_equal(layer.saved()["mean"], [[0.5], [0.25]])
@@ -274,7 +299,9 @@ def test_a_mean_far_from_zero_costs_float32_little(M):
     assert got.dtype == np.float32
     # Half a unit in the last place of the mean, 1e3 2^-24, is all that is lost; E[x^2] - E[x]^2 would lose 0.1.
     assert np.abs(got - expected).max() < 1e-4
-    np.testing.assert_allclose(layer.saved()["variance"], 0.9 + 0.1 * exact.var(1, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        layer.saved()["variance"], 0.9 + 0.1 * exact.var(1, ddof=1), rtol=1e-5
+    )
 
 
 def test_what_is_not_a_number_stays_in_its_feature_and_replica():
@@ -287,16 +314,23 @@ def test_what_is_not_a_number_stays_in_its_feature_and_replica():
 
 def test_wrong_inputs_get_a_sentence():
     layer = BatchNorm(3)
-    with pytest.raises(ValueError, match=r"expected an initialised BatchNorm\(3\), .*initialise\(streams\) first"):
+    with pytest.raises(
+        ValueError, match=r"expected an initialised BatchNorm\(3\), .*initialise\(streams\) first"
+    ):
         layer.forward(np.ones((1, 4, 3)))
     layer.initialise(Streams(0, range(2)))
     for shape in [(1, 4, 2), (4, 3), (3, 4, 3)]:
-        with pytest.raises(ValueError, match=r"expected inputs \[R or 1, M, ..., N\] with R = 2 and N = 3, got shape"):
+        with pytest.raises(
+            ValueError,
+            match=r"expected inputs \[R or 1, M, ..., N\] with R = 2 and N = 3, got shape",
+        ):
             layer.forward(np.ones(shape))
     with pytest.raises(TypeError, match="expected inputs of dtype float64, got float32"):
         layer.forward(np.ones((1, 4, 3), np.float32))
     for shape in [(2, 1, 3), (1, 1, 1, 1, 3)]:
-        with pytest.raises(ValueError, match=r"BatchNorm\(3\): expected at least two rows or positions .*enlarge"):
+        with pytest.raises(
+            ValueError, match=r"BatchNorm\(3\): expected at least two rows or positions .*enlarge"
+        ):
             layer.forward(np.ones(shape), TRAINING)
         assert layer.forward(np.ones(shape)).shape == (2, *shape[1:])
     assert layer.forward(np.ones((2, 1, 1, 2, 3)), TRAINING).shape == (2, 1, 1, 2, 3)

@@ -12,13 +12,25 @@ from aopnp.arrays import to_device, to_host
 from aopnp.estimators import OuterProducts, Step
 from aopnp.estimators.outer_products import SideBySide, add_scaled, dense
 from aopnp.nn import Parameter
-from aopnp.optim import Adam, Apart, Cosine, Critical, ErrorFeedback, Moments, MultiStep, StepDecay, WarmUp
+from aopnp.optim import (
+    Adam,
+    Apart,
+    Cosine,
+    Critical,
+    ErrorFeedback,
+    Moments,
+    MultiStep,
+    StepDecay,
+    WarmUp,
+)
 from tests.devices import ON_DEVICES, need
 
 OPTIMISERS = {
     "sgd": lambda lr: SGD(lr, weight_decay=0.01),
     "momentum": lambda lr: SGD(lr, 0.9, weight_decay=0.01),
-    "nesterov": lambda lr: SGD(lr, 0.9, nesterov=True, weight_decay=0.01, schedule=StepDecay(2, 0.5)),
+    "nesterov": lambda lr: SGD(
+        lr, 0.9, nesterov=True, weight_decay=0.01, schedule=StepDecay(2, 0.5)
+    ),
     "adam": lambda lr: Adam(lr, weight_decay=0.01, schedule=StepDecay(2, 0.5)),
     "decoupled": lambda lr: SGD(lr, 0.9, nesterov=True, weight_decay=0.01, decoupled=True),
     "adam coupled": lambda lr: Adam(lr, weight_decay=0.01, decoupled=False),
@@ -29,7 +41,9 @@ AROUND = {
     "apart": lambda lr: Apart(SGD(lr, 0.9, weight_decay=0.01), Adam(lr)),
     "error feedback": lambda lr: ErrorFeedback(SGD(lr, 0.9, schedule=StepDecay(2, 0.5)), share=0.3),
 }
-EVERY_OPTIMISER = pytest.mark.parametrize("build", (OPTIMISERS | AROUND).values(), ids=OPTIMISERS | AROUND)
+EVERY_OPTIMISER = pytest.mark.parametrize(
+    "build", (OPTIMISERS | AROUND).values(), ids=OPTIMISERS | AROUND
+)
 
 
 def moved(optimiser, value, gradients, start=0):
@@ -65,7 +79,10 @@ def test_a_factored_gradient_moves_the_weights_as_its_matrix_does(make):
     factored, plain = Parameter(values.copy()), Parameter(values.copy())
     optimisers = make(), make()
     for t in range(3):
-        a, b = rng.integers(-3, 4, (2, 5, 3)).astype(float), rng.integers(-3, 4, (2, 5, 4)).astype(float)
+        a, b = (
+            rng.integers(-3, 4, (2, 5, 3)).astype(float),
+            rng.integers(-3, 4, (2, 5, 4)).astype(float),
+        )
         count = np.array([2, 5])
         plain.grad = np.stack([a[r, :k].T @ b[r, :k] for r, k in enumerate(count)])
         factored.grad = OuterProducts(a, b, count)
@@ -78,7 +95,9 @@ def test_a_factored_gradient_moves_the_weights_as_its_matrix_does(make):
 def test_sgd_without_momentum_never_multiplies_a_factored_gradient_out(monkeypatch):
     a, b = np.ones((1, 2, 3)), np.full((1, 2, 4), 2.0)
     monkeypatch.setattr(OuterProducts, "dense", None)
-    w = moved(SGD(0.5, weight_decay=0.5), np.full((1, 3, 4), 8.0), [OuterProducts(a, b, np.array([2]))])
+    w = moved(
+        SGD(0.5, weight_decay=0.5), np.full((1, 3, 4), 8.0), [OuterProducts(a, b, np.array([2]))]
+    )
     np.testing.assert_array_equal(w, np.full((1, 3, 4), 8 - 0.5 * (4 + 0.5 * 8)))
 
 
@@ -94,10 +113,15 @@ def adam_by_hand(w, gradients, lr, beta1, beta2, eps, decay):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("options", [{}, {"beta1": 0.0, "beta2": 0.5, "eps": 0.1}, {"weight_decay": 0.3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"beta1": 0.0, "beta2": 0.5, "eps": 0.1}, {"weight_decay": 0.3}]
+)
 def test_adam_is_its_formula(dtype, options):
     rng = np.random.default_rng(1)
-    w, gradients = rng.normal(size=(2, 3, 4)), rng.normal(size=(9, 2, 3, 4)) * 10.0 ** rng.integers(-3, 3, (9, 1, 1, 1))
+    w, gradients = (
+        rng.normal(size=(2, 3, 4)),
+        rng.normal(size=(9, 2, 3, 4)) * 10.0 ** rng.integers(-3, 3, (9, 1, 1, 1)),
+    )
     optimiser = Adam(np.array([0.5, 0.01]), schedule=MultiStep((4,), 0.5), **options)
     used = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0} | options
     got = moved(optimiser, w.astype(dtype), gradients.astype(dtype))
@@ -108,11 +132,15 @@ def test_adam_is_its_formula(dtype, options):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_adams_first_step_has_the_size_of_lr_whatever_the_gradient_and_the_step_it_is_taken_at(dtype):
+def test_adams_first_step_has_the_size_of_lr_whatever_the_gradient_and_the_step_it_is_taken_at(
+    dtype,
+):
     gradient = np.array([[1e-3, -1.0, 1e6]], dtype)
     for start in (0, 1000):
         step = moved(Adam(0.25, eps=1e-12), np.zeros((1, 3), dtype), [gradient], start)
-        np.testing.assert_allclose(step, -0.25 * np.sign(gradient), rtol=4 * np.finfo(dtype).eps + 1e-9)
+        np.testing.assert_allclose(
+            step, -0.25 * np.sign(gradient), rtol=4 * np.finfo(dtype).eps + 1e-9
+        )
 
 
 def test_adams_decay_is_decoupled_and_sgds_passes_through_the_momentum():
@@ -134,15 +162,22 @@ def test_adams_decay_is_decoupled_and_sgds_passes_through_the_momentum():
 
 @EVERY_OPTIMISER
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_stack_of_step_sizes_moves_as_each_alone_bit_for_bit_and_a_nan_stays_in_its_replica(build, dtype):
+def test_a_stack_of_step_sizes_moves_as_each_alone_bit_for_bit_and_a_nan_stays_in_its_replica(
+    build, dtype
+):
     rng, lr = np.random.default_rng(3), np.array([0.3, 0.07, 0.011])
-    w, gradients = rng.normal(size=(3, 4, 2)).astype(dtype), rng.normal(size=(6, 3, 4, 2)).astype(dtype)
+    w, gradients = (
+        rng.normal(size=(3, 4, 2)).astype(dtype),
+        rng.normal(size=(6, 3, 4, 2)).astype(dtype),
+    )
     gradients[3, 1, 0, 0] = np.nan
     together = moved(build(lr), w, gradients)
     assert together.dtype == dtype
     assert np.isnan(together).sum() == np.isnan(together[1, 0, 0]) == 1
     for r in range(3):
-        np.testing.assert_array_equal(together[r], moved(build(lr[r]), w[r : r + 1], gradients[:, r : r + 1])[0])
+        np.testing.assert_array_equal(
+            together[r], moved(build(lr[r]), w[r : r + 1], gradients[:, r : r + 1])[0]
+        )
 
 
 @pytest.mark.parametrize("build", OPTIMISERS.values(), ids=OPTIMISERS)
@@ -152,7 +187,9 @@ def test_parameters_and_what_is_remembered_of_them_are_moved_in_place(build):
     parameter, optimiser = Parameter(stored.swapaxes(-1, -2)), build(0.1)
     parameter.grad = np.ones((2, 3, 4))
     optimiser.update([parameter], Step(0, optimiser.lr(0)))
-    remembered = [state.mean if isinstance(state, Moments) else state for state in optimiser.state.values()]
+    remembered = [
+        state.mean if isinstance(state, Moments) else state for state in optimiser.state.values()
+    ]
     first = [array.copy() for array in remembered]
     parameter.grad = np.full((2, 3, 4), 3.0)
     optimiser.update([parameter], Step(1, optimiser.lr(1)))
@@ -168,12 +205,17 @@ def test_optimisers_on_a_device_move_as_on_the_host_and_never_wait(device, build
     from aopnp.arrays.cuda_sim.device import no_waiting
 
     rng, lr = np.random.default_rng(4), np.array([0.3, 0.07])
-    w, gradients = rng.normal(size=(2, 4, 2)).astype(np.float32), rng.normal(size=(4, 2, 4, 2)).astype(np.float32)
+    w, gradients = (
+        rng.normal(size=(2, 4, 2)).astype(np.float32),
+        rng.normal(size=(4, 2, 4, 2)).astype(np.float32),
+    )
     there, moved_there = to_device(w, device), [to_device(g, device) for g in gradients]
     with no_waiting():
         got = moved(build(lr), there, moved_there)
     tolerance = 0 if device == "cuda-sim" else 1e-6
-    np.testing.assert_allclose(to_host(got), moved(build(lr), w, gradients), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        to_host(got), moved(build(lr), w, gradients), rtol=tolerance, atol=tolerance
+    )
 
 
 def test_unlike_gradients_side_by_side():
@@ -236,10 +278,19 @@ def test_a_small_decay_is_not_lost_in_float32(optimiser):
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.5, False), (0.5, True)])
-def test_decoupled_decay_of_sgd_shrinks_the_weights_and_is_not_seen_by_the_momentum(momentum, nesterov):
+def test_decoupled_decay_of_sgd_shrinks_the_weights_and_is_not_seen_by_the_momentum(
+    momentum, nesterov
+):
     """Exactly, on integers and powers of two, at two step sizes."""
     rng, lr = np.random.default_rng(0), np.array([0.5, 0.25])
-    optimiser = SGD(lr, momentum, nesterov=nesterov, weight_decay=0.5, decoupled=True, schedule=StepDecay(2, 0.5))
+    optimiser = SGD(
+        lr,
+        momentum,
+        nesterov=nesterov,
+        weight_decay=0.5,
+        decoupled=True,
+        schedule=StepDecay(2, 0.5),
+    )
     w, gradients = (rng.integers(-9, 9, shape).astype(float) for shape in ((2, 3, 4), (4, 2, 3, 4)))
     parameter, v = Parameter(w.copy()), np.zeros((2, 3, 4))
     for t, g in enumerate(gradients):

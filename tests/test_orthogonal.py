@@ -19,7 +19,12 @@ class Linear:
     """A loss that is linear in the parameters, so that its gradient g does not change from step to step."""
 
     def __init__(self, g, streams, num_dir=1, dtype=np.float64):
-        self.network, self.loss, self.streams, self.num_dir = Dense(3, 3), MeanSquaredError(), streams, num_dir
+        self.network, self.loss, self.streams, self.num_dir = (
+            Dense(3, 3),
+            MeanSquaredError(),
+            streams,
+            num_dir,
+        )
         self.network.initialise(Streams(0, [0] * streams.replicas), dtype)
         self.network.forward(np.eye(3, dtype=dtype)[None])
         # A bias and three rows: dloss/dW = G and dloss/db its sum over the rows.
@@ -27,7 +32,9 @@ class Linear:
         self.g = np.concatenate([g.T.ravel(), g.sum(0)])
 
     def trace(self, index):
-        return Trace(self.network, self.loss, Step(index, training=True), self.streams, self.num_dir)
+        return Trace(
+            self.network, self.loss, Step(index, training=True), self.streams, self.num_dir
+        )
 
     def run(self, strategy, steps):
         """Return the directions [R, N, m] and the estimates [R, N] of every step, and the state."""
@@ -38,7 +45,9 @@ class Linear:
             drawn = columns(trace, strategy.sample(trace, range(self.num_dir), state))
             directions.append(np.concatenate(drawn, -2))
             state, _ = estimate(strategy, trace, state)
-            estimates.append(joined(columns(trace, [each[None] for each in gradients(trace)]))[..., 0])
+            estimates.append(
+                joined(columns(trace, [each[None] for each in gradients(trace)]))[..., 0]
+            )
         return directions, estimates, state
 
 
@@ -47,10 +56,14 @@ G = np.random.default_rng(3).normal(size=(3, 3))
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("window", "num_dir", "within"), [(1, 1, False), (3, 1, False), (2, 3, False), (2, 3, True), (11, 1, False)]
+    ("window", "num_dir", "within"),
+    [(1, 1, False), (3, 1, False), (2, 3, False), (2, 3, True), (11, 1, False)],
 )
 def test_directions_are_orthogonal_to_those_of_the_window(dtype, window, num_dir, within):
-    strategy, problem = Orthogonal(window, within=within), Linear(G, Streams(0, [0, 1]), num_dir, dtype)
+    strategy, problem = (
+        Orthogonal(window, within=within),
+        Linear(G, Streams(0, [0, 1]), num_dir, dtype),
+    )
     directions, _, state = problem.run(strategy, 30)
     for t in range(1, 30):
         v = directions[t].astype(float)
@@ -60,12 +73,16 @@ def test_directions_are_orthogonal_to_those_of_the_window(dtype, window, num_dir
             q = np.linalg.qr(old.astype(float))[0]
             assert np.linalg.norm(q.swapaxes(1, 2) @ v, axis=1).max() <= 1e-6 * np.sqrt(N)
         if within:
-            np.testing.assert_allclose(v.swapaxes(1, 2) @ v, N * np.eye(num_dir)[None].repeat(2, 0), atol=1e-4)
+            np.testing.assert_allclose(
+                v.swapaxes(1, 2) @ v, N * np.eye(num_dir)[None].repeat(2, 0), atol=1e-4
+            )
         if t > window and N - window * num_dir > 1:  # what is older than the window is forgotten
             older = directions[t - window - 1].astype(float)
             assert np.abs(older.swapaxes(1, 2) @ v).max() > 1e-3
     np.testing.assert_allclose(
-        state.q[0].swapaxes(1, 2) @ state.q[0], np.eye(window * num_dir)[None].repeat(2, 0), atol=1e-5
+        state.q[0].swapaxes(1, 2) @ state.q[0],
+        np.eye(window * num_dir)[None].repeat(2, 0),
+        atol=1e-5,
     )
 
 
@@ -79,7 +96,9 @@ def test_a_long_float32_direction_is_orthogonal_to_one_in_a_million():
     for index in range(4):
         trace = Trace(network, loss, Step(index), streams, 2)
         state = strategy.begin(trace, state)
-        v = np.concatenate(columns(trace, strategy.sample(trace, range(2), state)), -2)[0].astype(float)
+        v = np.concatenate(columns(trace, strategy.sample(trace, range(2), state)), -2)[0].astype(
+            float
+        )
         off = np.linalg.norm(state.q[0][0].astype(float).T @ v, axis=0)
         assert (off <= 1e-6 * np.linalg.norm(v, axis=0)).all()
         state, _ = estimate(strategy, trace, state)
@@ -113,7 +132,9 @@ def test_a_step_gains_only_where_the_last_direction_was_worse_than_average():
     """E cos^2(v_2, g) = (1 - c) / (n - 1), c = cos^2(v_1, g), in every class of c."""
     problem = Linear(G, STREAMS)
     (first, second), *_ = problem.run(Orthogonal(), 2)
-    c, after = (((v[..., 0] @ problem.g) ** 2) / (N * problem.g @ problem.g) for v in (first, second))
+    c, after = (
+        ((v[..., 0] @ problem.g) ** 2) / (N * problem.g @ problem.g) for v in (first, second)
+    )
     for chosen in (c < 0.02, (c > 0.05) & (c < 0.15), c > 0.3):
         off = after[chosen] - (1 - c[chosen]) / (N - 1)
         assert abs(off.mean()) <= 5 * off.std() / np.sqrt(chosen.sum())
@@ -147,6 +168,8 @@ def test_the_window_of_a_tensor_leaves_room_and_small_ones_get_plain_directions(
 
 def test_a_window_as_large_as_the_network_is_refused():
     problem = Linear(G, Streams(), num_dir=4)
-    with pytest.raises(ValueError, match=r"the n = 12 parameters for .* got window = 3 and num_dir = 4"):
+    with pytest.raises(
+        ValueError, match=r"the n = 12 parameters for .* got window = 3 and num_dir = 4"
+    ):
         Orthogonal(3).begin(problem.trace(0), None)
     Orthogonal(2).begin(problem.trace(0), None)

@@ -123,7 +123,9 @@ def test_a_nan_row_reaches_the_estimate_and_never_the_memory(policy, memory):
 def test_overflowing_squared_norms_in_float32_still_rank():
     x = np.array([[[1e19], [3e19], [2e19]]], np.float32)  # squares overflow float32
     g = np.full((1, 3, 1), 1e19, np.float32)
-    outcome = library(Setting("topk", 1, "row")).step(Batch(x, g / np.float32(1e30), np.zeros((1, 3))))
+    outcome = library(Setting("topk", 1, "row")).step(
+        Batch(x, g / np.float32(1e30), np.zeros((1, 3)))
+    )
     assert outcome.rows[0, 0] == 1
     assert np.isfinite(outcome.gradient).all()
 
@@ -144,7 +146,9 @@ def test_knobs_may_differ_between_replicas():
 
 def test_a_policy_is_any_function_that_returns_a_selection():
     def last_rows(log_norms, noise, k):
-        return k_best(np.broadcast_to(np.arange(log_norms.shape[-1], dtype=float), log_norms.shape).copy(), k)
+        return k_best(
+            np.broadcast_to(np.arange(log_norms.shape[-1], dtype=float), log_norms.shape).copy(), k
+        )
 
     subject = LibrarySubject(AOP(last_rows, 1, RowMemory()))
     x = np.array([[[1.0], [2.0]]])

@@ -20,7 +20,9 @@ def test_full_rank_is_exact_and_lower_rank_truncates_each_factor():
 
 def test_one_singular_value_at_a_time():
     A, B = np.diag([3.0, 2.0, 1.0])[None], np.diag([1.0, 5.0, 7.0])[None]
-    np.testing.assert_allclose(LowRank(A, B)(1), np.zeros((1, 3, 3)), atol=1e-12)  # the largest ones do not meet
+    np.testing.assert_allclose(
+        LowRank(A, B)(1), np.zeros((1, 3, 3)), atol=1e-12
+    )  # the largest ones do not meet
     np.testing.assert_allclose(LowRank(A, B)(2), np.diag([0.0, 10, 0])[None], atol=1e-12)
 
 
@@ -40,12 +42,16 @@ def test_the_error_of_random_walks():
     """E|error|^2 = sum over rows of (W1^2 - |C_i|^2) / walks."""
     rng, S = np.random.default_rng(1), 5
     C, W1 = A @ B, A @ B.sum(-1)
-    got = random_walks(np.tile(A, (20_000, 1, 1)), np.tile(B, (20_000, 1, 1)), rng.random((20_000, 3, S, 2)))
+    got = random_walks(
+        np.tile(A, (20_000, 1, 1)), np.tile(B, (20_000, 1, 1)), rng.random((20_000, 3, S, 2))
+    )
     errors = np.sum((got - C) ** 2, (1, 2))
     expected = np.sum(W1**2 - np.sum(C**2, -1)) / S
     assert abs(errors.mean() - expected) < 4 * errors.std() / np.sqrt(len(errors))
 
 
 def test_negative_entries_are_refused():
-    with pytest.raises(ValueError, match=r"expected nonnegative matrices .* got entries down to -3"):
+    with pytest.raises(
+        ValueError, match=r"expected nonnegative matrices .* got entries down to -3"
+    ):
         random_walks(-A[None], B[None], np.zeros((1, 3, 1, 2)))

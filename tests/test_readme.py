@@ -42,7 +42,9 @@ def test_the_policy_of_the_readme_obeys_the_laws():
 
     def make(setting: Setting) -> LibrarySubject:
         selections = []
-        return LibrarySubject(estimator(setting, recorded(names["SmallestK"](), selections)), selections)
+        return LibrarySubject(
+            estimator(setting, recorded(names["SmallestK"](), selections)), selections
+        )
 
     @given(trials(["none", "row", "residual", "queue"]))
     def check(trial):
@@ -52,7 +54,9 @@ def test_the_policy_of_the_readme_obeys_the_laws():
     check()
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    python -m (?:experiments|plots) .*", README, flags=re.MULTILINE))
+@pytest.mark.parametrize(
+    "line", re.findall(r"^    python -m (?:experiments|plots) .*", README, flags=re.MULTILINE)
+)
 def test_the_commands_exist_with_these_options(line, monkeypatch):
     words = shlex.split(line, comments=True)[2:]
     if words[0] == "plots":
@@ -60,10 +64,13 @@ def test_the_commands_exist_with_these_options(line, monkeypatch):
         return
     seen = []
     adders = {
-        name: (text, lambda parser, add=add: add(parser) and seen.append) for name, (text, add) in COMMANDS.items()
+        name: (text, lambda parser, add=add: add(parser) and seen.append)
+        for name, (text, add) in COMMANDS.items()
     }
     monkeypatch.setattr("experiments.__main__.COMMANDS", adders)
-    with pytest.raises(TypeError):  # the command is replaced by one that returns None instead of running
+    with pytest.raises(
+        TypeError
+    ):  # the command is replaced by one that returns None instead of running
         main(words[1:])
     assert len(seen) == 1
 

@@ -14,7 +14,9 @@ from experiments.problems import energy_data
 from tests.devices import need
 
 K, M, LR = 9, 144, 0.01
-CASES = [(policy, memory) for policy in ("topk", "weightedk", "randk") for memory in ("mem", "nomem")]
+CASES = [
+    (policy, memory) for policy in ("topk", "weightedk", "randk") for memory in ("mem", "nomem")
+]
 TOLERANCE = {"f64": 1e-11, "f32": 1e-5}
 
 
@@ -24,9 +26,13 @@ def layer(case, recorded, dtype, device):
     if case != "baseline":
         # Logged rows are replayed by noise that makes them the K largest keys.
         policy, memory = case.split("_")
-        estimator = AOP(topk if policy == "topk" else randk, K, RowMemory() if memory == "mem" else NoMemory())
+        estimator = AOP(
+            topk if policy == "topk" else randk, K, RowMemory() if memory == "mem" else NoMemory()
+        )
     dense = Dense(16, 1, estimator)
-    dense.weight = Parameter(to_device(recorded["W0"].astype(dtype).reshape(1, 16, 1).copy(), device))
+    dense.weight = Parameter(
+        to_device(recorded["W0"].astype(dtype).reshape(1, 16, 1).copy(), device)
+    )
     dense.bias = Parameter(to_device(recorded["b0"].astype(dtype).reshape(1, 1).copy(), device))
     return dense
 
@@ -38,7 +44,11 @@ def test_replay(case, kind, device, data_dir):
     need(device)
     dtype = {"f64": np.float64, "f32": np.float32}[kind]
     with np.load(Path(__file__).parent / "reference" / f"energy_steps_{kind}.npz") as arrays:
-        recorded = {name.removeprefix(f"{case}_"): arrays[name] for name in arrays if name.startswith(f"{case}_")}
+        recorded = {
+            name.removeprefix(f"{case}_"): arrays[name]
+            for name in arrays
+            if name.startswith(f"{case}_")
+        }
     x, y = (a.astype(dtype) for a in energy_data(data_dir, M).train)
     network, loss, optimiser = layer(case, recorded, dtype, device), MeanSquaredError(), SGD(LR)
     rows = recorded["order"].reshape(-1, M)
@@ -51,7 +61,9 @@ def test_replay(case, kind, device, data_dir):
         batch = (to_device(a[rows[t]][None], device) for a in (x, y))
         value, _ = backprop(network, loss, *batch, step)
         optimiser.update(network.parameters(), step)
-        assert abs(float(value[0]) - recorded["step_loss"][t]) <= TOLERANCE[kind] * abs(recorded["step_loss"][t])
+        assert abs(float(value[0]) - recorded["step_loss"][t]) <= TOLERANCE[kind] * abs(
+            recorded["step_loss"][t]
+        )
         close(to_host(network.weight.value)[0, :, 0], recorded["W"][t], TOLERANCE[kind])
     close(to_host(network.bias.value)[0], recorded["b_final"], TOLERANCE[kind])
 

@@ -14,9 +14,13 @@ from aopnp.verify import adjoint
 MAKE = {
     "identity": lambda N: Residual(Dense(N, 4), Tanh(), Dense(4, N)),
     "shortcut": lambda N: Residual(Dense(N, 4), Tanh(), shortcut=Dense(N, 4)),
-    "of chains": lambda N: Residual(Chain(Dense(N, 3), Tanh(), Dense(3, 4)), shortcut=Chain(Dense(N, 4), Tanh())),
+    "of chains": lambda N: Residual(
+        Chain(Dense(N, 3), Tanh(), Dense(3, 4)), shortcut=Chain(Dense(N, 4), Tanh())
+    ),
     "nested": lambda N: Chain(Residual(Residual(Tanh()), Dense(N, N)), Dense(N, 2)),
-    "with noise and statistics": lambda N: Residual(Dense(N, N), BatchNorm(N), Dropout(0.3), Tanh()),
+    "with noise and statistics": lambda N: Residual(
+        Dense(N, N), BatchNorm(N), Dropout(0.3), Tanh()
+    ),
 }
 EACH = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 TRAINING = Step(2, training=True)
@@ -31,7 +35,9 @@ def prepared(make, N, R, seed=0):
 
 
 @EACH
-@given(st.integers(1, 3), st.integers(2, 5), st.integers(1, 4), st.booleans(), st.integers(0, 10**6))
+@given(
+    st.integers(1, 3), st.integers(2, 5), st.integers(1, 4), st.booleans(), st.integers(0, 10**6)
+)
 def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(make, R, M, N, shared, seed):
     rng = np.random.default_rng(seed)
     layer = prepared(make, N, R, seed)
@@ -46,11 +52,15 @@ def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(make, R, M, 
 def test_the_output_is_the_sum_of_both_branches():
     x = np.random.default_rng(0).integers(-3, 4, (2, 5, 3)).astype(float)
     np.testing.assert_array_equal(Residual(ReLU()).forward(x), x + np.maximum(x, 0))
-    np.testing.assert_array_equal(Residual(ReLU(), ReLU(), shortcut=ReLU()).forward(x), 2 * np.maximum(x, 0))
+    np.testing.assert_array_equal(
+        Residual(ReLU(), ReLU(), shortcut=ReLU()).forward(x), 2 * np.maximum(x, 0)
+    )
     layer = Residual(ReLU())
     layer.forward(x)
     np.testing.assert_array_equal(layer.backward(x), x * (1.0 + (x > 0)))
-    np.testing.assert_array_equal(layer.tangent(np.stack([x, x])), np.stack([x * (1.0 + (x > 0))] * 2))
+    np.testing.assert_array_equal(
+        layer.tangent(np.stack([x, x])), np.stack([x * (1.0 + (x > 0))] * 2)
+    )
 
 
 def test_a_residual_shows_its_leaves_and_numbers_them_in_order():
@@ -86,7 +96,9 @@ def test_without_input_gradient_the_parameters_still_get_theirs(make):
 def test_branches_of_two_shapes_are_refused():
     layer = Residual(Dense(3, 1))  # [R, M, 1] would broadcast
     layer.initialise(Streams())
-    with pytest.raises(ValueError, match=r"one shape, got \(1, 4, 1\) from the layers and \(1, 4, 3\) .* shortcut"):
+    with pytest.raises(
+        ValueError, match=r"one shape, got \(1, 4, 1\) from the layers and \(1, 4, 3\) .* shortcut"
+    ):
         layer.forward(np.ones((1, 4, 3)))
     with pytest.raises(ValueError, match="at least one layer"):
         Residual()

@@ -6,7 +6,18 @@ import threading
 import numpy as np
 import pytest
 
-from aopnp import SGD, BatchNorm, Chain, CrossEntropy, Dense, MeanSquaredError, ReLU, Streams, Tanh, fit
+from aopnp import (
+    SGD,
+    BatchNorm,
+    Chain,
+    CrossEntropy,
+    Dense,
+    MeanSquaredError,
+    ReLU,
+    Streams,
+    Tanh,
+    fit,
+)
 from aopnp.arrays import array_module, to_device
 from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
@@ -43,12 +54,23 @@ def test_what_looks_in_between_is_called_in_order_with_the_loss_of_this_batch_an
     def look(name):
         def called(seen, own_loss, step):
             filled = [parameter.grad is not None for parameter in seen.parameters()]
-            calls.append((name, seen is network, own_loss is loss, step.teacher is loss, step.index, any(filled)))
+            calls.append(
+                (
+                    name,
+                    seen is network,
+                    own_loss is loss,
+                    step.teacher is loss,
+                    step.index,
+                    any(filled),
+                )
+            )
 
         return called
 
     x, labels = data()
-    value, y = Backprop((look("a"), look("b")))(network, loss, x[None], labels[None], Step(7, training=True))
+    value, y = Backprop((look("a"), look("b")))(
+        network, loss, x[None], labels[None], Step(7, training=True)
+    )
     assert calls == [(name, True, True, True, 7, False) for name in ("a", "b")]
     np.testing.assert_array_equal(y, network.forward(x[None]))
     np.testing.assert_array_equal(value, loss.forward(y, labels[None]))
@@ -83,7 +105,14 @@ def test_training_follows_the_rule_that_it_is_given():
 
 @pytest.mark.parametrize(
     ("b", "degrees"),
-    [((1, 0), 0.0), ((1, 1), 45.0), ((0, 1), 90.0), ((-2, 0), 180.0), ((0, 0), 90.0), ((np.nan, 0), np.nan)],
+    [
+        ((1, 0), 0.0),
+        ((1, 1), 45.0),
+        ((0, 1), 90.0),
+        ((-2, 0), 180.0),
+        ((0, 0), 90.0),
+        ((np.nan, 0), np.nan),
+    ],
     ids=str,
 )
 def test_the_alignment_angle_by_hand(b, degrees):
@@ -95,7 +124,9 @@ def test_the_alignment_angle_by_hand(b, degrees):
     x, rule = data()[0], Backprop((MeasureAlignment(),))
     rule(network, MeanSquaredError(), x[None], np.ones((1, 24, 1)), TRAINING)
     seen = network.layers[1].observations()
-    np.testing.assert_allclose(seen.pop("alignment_angle"), [degrees] * 2, atol=1e-5)  # arccos near 1
+    np.testing.assert_allclose(
+        seen.pop("alignment_angle"), [degrees] * 2, atol=1e-5
+    )  # arccos near 1
     assert seen == network.layers[1].observations() == {}
 
 
@@ -155,7 +186,9 @@ def test_back_propagation_is_aligned_with_itself_bit_for_bit():
 def test_measuring_changes_nothing_and_is_not_counted(name):
     """Dropout, batch norm, memories, a feedback that advances, moments: all as without, bit for bit."""
     streams = Streams(0, [0, 1])
-    (measured, with_angles), (plain, without) = (train(name, streams, measure=each) for each in (True, False))
+    (measured, with_angles), (plain, without) = (
+        train(name, streams, measure=each) for each in (True, False)
+    )
     for layer, other in zip(measured.walk(), plain.walk(), strict=True):
         for value, own in zip(parameters(layer), parameters(other), strict=True):
             np.testing.assert_array_equal(value, own)
@@ -186,7 +219,12 @@ def test_a_step_on_a_device_waits_for_nothing(name):
     need("cuda-sim")
     from aopnp.arrays.cuda_sim.device import no_waiting
 
-    network, loss, streams, moved_by = NETWORKS[name](name), CrossEntropy(), Streams(0, [0, 1]), optimiser()
+    network, loss, streams, moved_by = (
+        NETWORKS[name](name),
+        CrossEntropy(),
+        Streams(0, [0, 1]),
+        optimiser(),
+    )
     network.initialise(streams, np.float32, "cuda-sim")
     x, labels = np.zeros((2, 8, 32), np.float32), np.zeros((1, 8), np.int64)
     x, labels = to_device(x, "cuda-sim"), to_device(labels, "cuda-sim")
@@ -205,7 +243,16 @@ def test_a_step_on_a_device_waits_for_nothing(name):
 
 def deep(kind=DFA):
     """Return a network in four segments."""
-    lower = [Dense(4, 6), BatchNorm(6), Tanh(), kind(3, 6), Dense(6, 5), ReLU(), Dense(5, 5), kind(3, 5)]
+    lower = [
+        Dense(4, 6),
+        BatchNorm(6),
+        Tanh(),
+        kind(3, 6),
+        Dense(6, 5),
+        ReLU(),
+        Dense(5, 5),
+        kind(3, 5),
+    ]
     return Chain(*lower, Chain(Dense(5, 4), Tanh()), kind(3, 4), Dense(4, 3))
 
 
@@ -248,7 +295,9 @@ def test_unlocked_trains_as_back_propagation_does_bit_for_bit(name):
         network.initialise(streams)
         between = (MeasureAlignment(), *rule_for(network).between)
         options = {"streams": streams, "batch_size": 8, "epochs": 2, "rule": rule(between)}
-        results.append((parameters(network), fit(network, CrossEntropy(), moved_by, data(), **options)))
+        results.append(
+            (parameters(network), fit(network, CrossEntropy(), moved_by, data(), **options))
+        )
     for value, own in zip(results[0][0], results[1][0], strict=True):
         np.testing.assert_array_equal(value, own)
     assert results[0][1].curves.keys() == results[1][1].curves.keys()
@@ -271,7 +320,9 @@ class Meeting(Hook):
 def test_segments_do_run_at_once():
     """Each waits for the other: one after another they would never come to an end."""
     barrier = threading.Barrier(2)
-    network = Chain(Dense(4, 5), Meeting(barrier), DFA(3, 5), Dense(5, 4), Meeting(barrier), Dense(4, 3))
+    network = Chain(
+        Dense(4, 5), Meeting(barrier), DFA(3, 5), Dense(5, 4), Meeting(barrier), Dense(4, 3)
+    )
     network.initialise(Streams())
     x, labels = data()
     Unlocked()(network, CrossEntropy(), x[None], labels[None], TRAINING)
@@ -294,7 +345,11 @@ def test_an_exception_in_a_thread_surfaces_when_all_have_come_to_an_end(at):
     with pytest.raises(FloatingPointError, match="broken"):
         Unlocked(workers=1)(network, CrossEntropy(), x[None], labels[None], TRAINING)
     segments = network.segments(TRAINING)
-    broken = next(k for k, segment in enumerate(segments) if any(isinstance(x, Broken) for x in segment.layers))
+    broken = next(
+        k
+        for k, segment in enumerate(segments)
+        if any(isinstance(x, Broken) for x in segment.layers)
+    )
     for segment in segments[:broken] + segments[broken + 1 :]:
         assert all(parameter.grad is not None for parameter in segment.parameters())
 
@@ -316,7 +371,9 @@ def test_unlocked_wants_a_chain_and_a_worker():
     layer = Dense(4, 3)
     layer.initialise(Streams())
     x, labels = data()
-    with pytest.raises(ValueError, match="expected a Chain, whose layers can be told apart, got Dense"):
+    with pytest.raises(
+        ValueError, match="expected a Chain, whose layers can be told apart, got Dense"
+    ):
         Unlocked()(layer, CrossEntropy(), x[None], labels[None], TRAINING)
     with pytest.raises(ValueError, match="expected at least one worker, got 0"):
         Unlocked(workers=0)
@@ -340,7 +397,9 @@ def test_a_residual_is_one_segment_and_listens_unless_all_its_branches_are_deaf(
         backprop(network, CrossEntropy(), x[None], labels[None], TRAINING)
         last = network.layers[2]
         assert bool(last.input_product.spent(last.weight.value)) == listens
-        assert all(np.isfinite(dense(p.grad)).all() and dense(p.grad).any() for p in network.parameters())
+        assert all(
+            np.isfinite(dense(p.grad)).all() and dense(p.grad).any() for p in network.parameters()
+        )
         top = Chain(block, Dense(4, 3))
         assert len(top.segments(TRAINING)) == (1 if listens else 2)
 
@@ -368,7 +427,9 @@ def test_one_joint_tangent_reaches_every_hook():
     assert d.shape == (2, 24, 3)
     perturbations = [hook.perturbation for hook in hooks]
     total = 0
-    for hook, own in zip(hooks, perturbations, strict=True):  # one by one they add up to the joint one
+    for hook, own in zip(
+        hooks, perturbations, strict=True
+    ):  # one by one they add up to the joint one
         for other in hooks:
             other.perturbation = None
         hook.perturbation = own
@@ -383,5 +444,7 @@ def test_the_networks_of_the_table_want_their_rules():
 
 
 def test_functions_in_between_come_in_a_tuple():
-    with pytest.raises(TypeError, match=r"expected a tuple of functions, got .*; write Backprop\(\(function,\)\)"):
+    with pytest.raises(
+        TypeError, match=r"expected a tuple of functions, got .*; write Backprop\(\(function,\)\)"
+    ):
         Backprop(learn_jacobians)

@@ -33,7 +33,16 @@ from tests.devices import ON_DEVICES, need
 
 SCALED = [name for name, policy in POLICIES.items() if policy.scaled]
 A = np.array([[2.0, -1.0], [1.0, 3.0], [0.0, 0.0], [-1.0, 1.0], [4.0, 2.0], [0.0, 1.0]])
-B = np.array([[1.0, 2.0, 0.0], [-1.0, 0.0, 1.0], [5.0, 5.0, 5.0], [3.0, 0.0, 1.0], [2.0, 2.0, 1.0], [0.0, 0.0, 2.0]])
+B = np.array(
+    [
+        [1.0, 2.0, 0.0],
+        [-1.0, 0.0, 1.0],
+        [5.0, 5.0, 5.0],
+        [3.0, 0.0, 1.0],
+        [2.0, 2.0, 1.0],
+        [0.0, 0.0, 2.0],
+    ]
+)
 C = A.T @ B
 W = np.linalg.norm(A, axis=1) * np.linalg.norm(B, axis=1)
 """Six outer products, of which one is zero; their sum and their norms."""
@@ -86,7 +95,9 @@ def test_the_reference_policy_is_biased_by_its_empty_draw_alone(k):
     first = np.einsum("i,ij,ik->jk", 1 / clip(W, k, 0.1)[:k], A[:k], B[:k])
     np.testing.assert_allclose(mean, C + empty * first, atol=1e-12)
     unbiased = sampling.independent_error(W, clip(W, k, 0.1))
-    assert error == pytest.approx(unbiased + empty * (np.sum((first - C) ** 2) - np.sum(C**2)), rel=1e-12)
+    assert error == pytest.approx(
+        unbiased + empty * (np.sum((first - C) ** 2) - np.sum(C**2)), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
@@ -140,7 +151,9 @@ DRAWS = 30_000
 
 def z_of(samples, expected):
     spread = samples.std(0) / np.sqrt(len(samples))
-    return (samples.mean(0) - expected) / np.where(spread > 1e-12, spread, 1e-12 + (samples.mean(0) == expected))
+    return (samples.mean(0) - expected) / np.where(
+        spread > 1e-12, spread, 1e-12 + (samples.mean(0) == expected)
+    )
 
 
 EXPECTED = {
@@ -186,11 +199,20 @@ def test_unscaled_policies_say_so():
 EXAMPLE = 100 * 0.9 ** np.arange(40)
 DIAGONAL, UNIT = np.diag(EXAMPLE), np.eye(40)
 ERRORS = {
-    "crs": (45901.83, lambda: sampling.replacement_error(EXAMPLE, EXAMPLE / EXAMPLE.sum(), DIAGONAL, 20)),
+    "crs": (
+        45901.83,
+        lambda: sampling.replacement_error(EXAMPLE, EXAMPLE / EXAMPLE.sum(), DIAGONAL, 20),
+    ),
     "uniform": (52620.08, lambda: sampling.uniform_error(EXAMPLE, DIAGONAL, 20)),
     "wta": (9360.81, lambda: wta_error(DIAGONAL, UNIT, EXAMPLE, 20)),
-    "bernoulli_clipped": (10804.32, lambda: sampling.independent_error(EXAMPLE, clip(EXAMPLE, 20, 0))),
-    "bernoulli_reference": (17485.18, lambda: sampling.independent_error(EXAMPLE, clip(EXAMPLE, 20, 0.1))),
+    "bernoulli_clipped": (
+        10804.32,
+        lambda: sampling.independent_error(EXAMPLE, clip(EXAMPLE, 20, 0)),
+    ),
+    "bernoulli_reference": (
+        17485.18,
+        lambda: sampling.independent_error(EXAMPLE, clip(EXAMPLE, 20, 0.1)),
+    ),
     "bernoulli": (4763.91, lambda: sampling.independent_error(EXAMPLE, water(EXAMPLE, 20))),
     "topk": (766.44, lambda: np.sum(EXAMPLE[20:] ** 2)),
 }
@@ -206,7 +228,9 @@ def test_the_worked_example(name):
     published, formula = ERRORS[name]
     assert formula() == pytest.approx(published, abs=0.006)
     # |estimate - C|^2 of a diagonal matrix: nothing needs to be multiplied out.
-    selection = POLICIES[name](np.tile(logs(EXAMPLE), (4000, 1)), gumbel(4000, 40, seed=7), np.full(4000, 20))
+    selection = POLICIES[name](
+        np.tile(logs(EXAMPLE), (4000, 1)), gumbel(4000, 40, seed=7), np.full(4000, 20)
+    )
     scale = np.zeros((4000, 40))
     np.add.at(scale, (np.arange(4000)[:, None], selection.rows), selection.weights)
     errors = ((scale - 1) ** 2 * EXAMPLE**2).sum(-1)
@@ -218,7 +242,9 @@ def test_the_worked_example(name):
 def test_how_many_rows_the_example_keeps(name):
     published, chances = SIZES[name]
     assert chances().sum() == pytest.approx(published, abs=0.0006)
-    kept = POLICIES[name](np.tile(logs(EXAMPLE), (4000, 1)), gumbel(4000, 40, seed=8), np.full(4000, 20)).count
+    kept = POLICIES[name](
+        np.tile(logs(EXAMPLE), (4000, 1)), gumbel(4000, 40, seed=8), np.full(4000, 20)
+    ).count
     assert abs(z_of(kept, chances().sum())) < 4.5
 
 
@@ -263,7 +289,9 @@ def test_sampling_forward_minimises_a_ridge_objective():
 
 # Water-filling.
 
-scores = st.lists(st.one_of(st.sampled_from([0.0, 1.0, 1.0, 3.0]), st.floats(1e-6, 1e6)), min_size=1, max_size=12)
+scores = st.lists(
+    st.one_of(st.sampled_from([0.0, 1.0, 1.0, 3.0]), st.floats(1e-6, 1e6)), min_size=1, max_size=12
+)
 
 
 @given(scores, st.data())
@@ -310,7 +338,9 @@ def test_a_scaled_policy_refuses_to_draw_nothing(name):
         POLICIES[name](np.zeros((2, 3)), gumbel(1, 3), np.array([1, 0]))
 
 
-@pytest.mark.parametrize("name", [name for name in POLICIES if name not in SCALED and name != "energy"])
+@pytest.mark.parametrize(
+    "name", [name for name in POLICIES if name not in SCALED and name != "energy"]
+)
 def test_an_unscaled_policy_may_keep_nothing(name):
     selection = POLICIES[name](np.zeros((2, 3)), gumbel(1, 3), np.array([0, 0]))
     assert selection.rows.shape == (2, 1)
@@ -350,7 +380,9 @@ def test_no_scores_at_all_draw_nothing(name):
 
 
 def test_the_reference_policy_is_exact_where_there_are_no_scores():
-    selection = bernoulli_reference(np.array([[FLOOR, FLOOR, -np.inf]]), gumbel(1, 3), np.array([1]))
+    selection = bernoulli_reference(
+        np.array([[FLOOR, FLOOR, -np.inf]]), gumbel(1, 3), np.array([1])
+    )
     np.testing.assert_array_equal(selection.rows[0, :2], [0, 1])
     np.testing.assert_array_equal(selection.weights, [[1, 1, 0]])
 
@@ -462,7 +494,9 @@ def test_a_share_of_one_keeps_all_and_each_replica_may_have_its_own():
     np.testing.assert_array_equal(selection.count, [4, 2, 2])
     equal = EnergyTopK(np.array([0.5, 0.51]))(np.zeros((2, 4)), gumbel(1, 4), np.array([1, 1]))
     np.testing.assert_array_equal(equal.count, [2, 3])
-    with_zeros = EnergyTopK(1.0)(np.array([[0.0, FLOOR, -np.inf, FLOOR]]), gumbel(1, 4), np.array([1]))
+    with_zeros = EnergyTopK(1.0)(
+        np.array([[0.0, FLOOR, -np.inf, FLOOR]]), gumbel(1, 4), np.array([1])
+    )
     np.testing.assert_array_equal(with_zeros.rows[0, : with_zeros.count[0]], [0, 1, 3])
     with pytest.raises(ValueError, match="share above 0"):
         EnergyTopK(0.0)
@@ -518,7 +552,12 @@ def test_a_device_draws_the_same_rows_and_is_not_waited_for(name, device):
     np.testing.assert_allclose(to_host(got.weights), expected.weights, rtol=tolerance)
 
 
-@given(integers_in_floats((6, 2)), integers_in_floats((6, 3)), st.integers(1, 6), st.sampled_from(sorted(EXPECTED)))
+@given(
+    integers_in_floats((6, 2)),
+    integers_in_floats((6, 3)),
+    st.integers(1, 6),
+    st.sampled_from(sorted(EXPECTED)),
+)
 def test_unbiased_whatever_the_factors_are(a, b, k, name):
     """4000 draws: a mean that is off by 6 standard errors, in one of 6 entries, is no accident."""
     samples = sampling.estimates(POLICIES[name], a, b, k, gumbel(4000, 6, seed=11))
@@ -536,7 +575,11 @@ def test_uniform_sampling_with_empty_slots_counts_the_others():
 def test_shares_and_relative_scores():
     log_norms = np.array([[np.log(2), 0.0, FLOOR, -np.inf], [np.nan, 5.0, np.inf, 0.0]])
     np.testing.assert_allclose(relative(log_norms), [[1, 0.5, 0, 0], [1, 0, 1, 0]])
-    np.testing.assert_allclose(shares(relative(log_norms)), [[2 / 3, 1 / 3, 0, 0], [0.5, 0, 0.5, 0]])
+    np.testing.assert_allclose(
+        shares(relative(log_norms)), [[2 / 3, 1 / 3, 0, 0], [0.5, 0, 0.5, 0]]
+    )
     third = [0.9 * 2 / 3 + 0.1 / 3, 0.9 / 3 + 0.1 / 3, 0.1 / 3, 0]
-    np.testing.assert_allclose(mixed(shares(relative(log_norms)), log_norms, 0.1), [third, [0.5, 0, 0.5, 0]])
+    np.testing.assert_allclose(
+        mixed(shares(relative(log_norms)), log_norms, 0.1), [third, [0.5, 0, 0.5, 0]]
+    )
     assert crs_uniform.epsilon == 1

@@ -44,13 +44,17 @@ STREAMS = Streams(3, [1] * len(ESTIMATORS))
 
 def problem(dtype=np.float64, device="cpu"):
     rng = np.random.default_rng(0)
-    return to_device(rng.normal(size=(24, 6)).astype(dtype), device), to_device(rng.integers(0, 4, 24), device)
+    return to_device(rng.normal(size=(24, 6)).astype(dtype), device), to_device(
+        rng.integers(0, 4, 24), device
+    )
 
 
 def build(dtype=np.float64, device="cpu", streams=STREAMS, activation=ReLU, hidden=5):
     """Return an initialised network with memories, one of them watched, and running statistics."""
     zoo = side_by_side([ESTIMATORS[r % len(ESTIMATORS)] for r in range(streams.replicas)])
-    network = Chain(Dense(6, hidden, Watched(zoo)), BatchNorm(hidden), activation(), Dense(hidden, 4, zoo))
+    network = Chain(
+        Dense(6, hidden, Watched(zoo)), BatchNorm(hidden), activation(), Dense(hidden, 4, zoo)
+    )
     network.initialise(streams, dtype, device)
     return network
 
@@ -89,7 +93,9 @@ def saved(tmp_path_factory):
     return path, contents(network, optimiser)
 
 
-def refused(path, sentence, network=None, optimiser=None, streams=STREAMS, device="cpu", error=ValueError):
+def refused(
+    path, sentence, network=None, optimiser=None, streams=STREAMS, device="cpu", error=ValueError
+):
     """Assert that the file is refused with `sentence` and that neither network nor optimiser has changed."""
     network, optimiser = network or build(), optimiser or SGD(0.1, 0.9)
     before = contents(network, optimiser)
@@ -157,7 +163,9 @@ def test_what_lies_on_the_host_stays_there():
 
 
 ARRAYS = st.sampled_from([np.float32, np.float64, np.int64, np.uint8, np.bool_]).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3))
+    lambda dtype: hnp.arrays(
+        dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
+    )
 )
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | ARRAYS
 NAMES = st.text(max_size=4).filter(lambda name: "/" not in name)
@@ -178,7 +186,11 @@ def same(one, other):
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+        return (
+            one.dtype == other.dtype
+            and one.shape == other.shape
+            and one.tobytes() == other.tobytes()
+        )
     if type(one) in STATES.values():
         return same(vars(one), vars(other))
     if isinstance(one, dict):
@@ -203,16 +215,33 @@ class Unknown:
 
 @pytest.mark.parametrize(
     "value",
-    [Unknown(), np.float64(1), np.int64(1), np.array([None]), {1: 2}, {"a/b": 1}, {1, 2}, [Unknown()], slice(2), 1j],
+    [
+        Unknown(),
+        np.float64(1),
+        np.int64(1),
+        np.array([None]),
+        {1: 2},
+        {"a/b": 1},
+        {1, 2},
+        [Unknown()],
+        slice(2),
+        1j,
+    ],
 )
 def test_what_cannot_be_saved_is_refused(value):
-    with pytest.raises(TypeError, match=r"expected state.* to be None, .*, got .*; add a new one to that table"):
+    with pytest.raises(
+        TypeError, match=r"expected state.* to be None, .*, got .*; add a new one to that table"
+    ):
         pack(value, "state", {})
 
 
-@pytest.mark.parametrize("packed", [{"Unknown": {"a": 1}}, {"Moments": {"mean": 1, "square": 2}}, {"slice": {}}])
+@pytest.mark.parametrize(
+    "packed", [{"Unknown": {"a": 1}}, {"Moments": {"mean": 1, "square": 2}}, {"slice": {}}]
+)
 def test_an_unknown_state_is_refused(packed):
-    with pytest.raises(ValueError, match=r"expected states among RowState, .* got (Unknown|Moments|slice) with"):
+    with pytest.raises(
+        ValueError, match=r"expected states among RowState, .* got (Unknown|Moments|slice) with"
+    ):
         unpack(packed, {}, "cpu")
 
 
@@ -224,12 +253,27 @@ def test_the_file_holds_no_pickles(saved):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"network": {"activation": Tanh}}, r"expected layers \['Dense', 'BatchNorm', 'Tanh', 'Dense'\] as here, got"),
-        ({"network": {"hidden": 3}}, r"expected parameters float64 \[4, 6, 3\], .*, got float64 \[4, 6, 5\]"),
-        ({"network": {"dtype": np.float32}}, r"expected parameters float32 \[4, 6, 5\], .*, got float64 \[4, 6, 5\]"),
-        ({"network": {"streams": Streams(3, [1])}}, r"expected parameters float64 \[1, 6, 5\], .*, got float64 \[4, "),
+        (
+            {"network": {"activation": Tanh}},
+            r"expected layers \['Dense', 'BatchNorm', 'Tanh', 'Dense'\] as here, got",
+        ),
+        (
+            {"network": {"hidden": 3}},
+            r"expected parameters float64 \[4, 6, 3\], .*, got float64 \[4, 6, 5\]",
+        ),
+        (
+            {"network": {"dtype": np.float32}},
+            r"expected parameters float32 \[4, 6, 5\], .*, got float64 \[4, 6, 5\]",
+        ),
+        (
+            {"network": {"streams": Streams(3, [1])}},
+            r"expected parameters float64 \[1, 6, 5\], .*, got float64 \[4, ",
+        ),
         ({"streams": Streams(4, STREAMS.runs)}, "expected a seed 4 as here, got 3"),
-        ({"streams": Streams(3, [0, 1, 2, 3])}, r"expected runs \[0, 1, 2, 3\] as here, got \[1, 1, 1, 1\]"),
+        (
+            {"streams": Streams(3, [0, 1, 2, 3])},
+            r"expected runs \[0, 1, 2, 3\] as here, got \[1, 1, 1, 1\]",
+        ),
         ({"optimiser": Adam()}, "expected an optimiser Adam as here, got SGD with momentum"),
         ({"optimiser": SGD(0.1)}, "expected an optimiser SGD as here, got SGD with momentum"),
     ],
@@ -240,15 +284,24 @@ def test_what_belongs_to_another_network_is_refused(saved, arguments, sentence):
 
 def test_another_device_than_the_networks_is_refused(saved):
     need("cuda-sim")
-    refused(saved[0], "expected a network on the device cuda-sim, got one elsewhere", device="cuda-sim")
-    refused(saved[0], "expected a network on the device cpu, got one elsewhere", build(device="cuda-sim"))
+    refused(
+        saved[0], "expected a network on the device cuda-sim, got one elsewhere", device="cuda-sim"
+    )
+    refused(
+        saved[0],
+        "expected a network on the device cpu, got one elsewhere",
+        build(device="cuda-sim"),
+    )
 
 
 def test_a_truncated_file_is_refused_wherever_it_ends(saved, tmp_path):
     content, path = saved[0].read_bytes(), tmp_path / "short.npz"
     for size in [0, 1, 30, *range(100, len(content), len(content) // 40), len(content) - 1]:
         path.write_bytes(content[:size])
-        refused(path, "expected a network saved by aopnp, got .*short.npz, which is damaged or something else")
+        refused(
+            path,
+            "expected a network saved by aopnp, got .*short.npz, which is damaged or something else",
+        )
 
 
 def test_a_flipped_bit_is_refused_or_changes_nothing(saved, tmp_path):
@@ -283,11 +336,16 @@ def test_a_damaged_shape_is_refused_before_anyone_trusts_it(saved, tmp_path):
 def test_other_files_are_refused(tmp_path):
     refused(tmp_path / "none.npz", "No such file", error=FileNotFoundError)
     (tmp_path / "text.npz").write_text("not a network")
-    refused(tmp_path / "text.npz", "expected a network saved by aopnp, got .* damaged or something else")
+    refused(
+        tmp_path / "text.npz", "expected a network saved by aopnp, got .* damaged or something else"
+    )
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     refused(tmp_path / "other.npz", "expected a network saved by aopnp, got .*KeyError: 'header'")
     np.savez(tmp_path / "pickle.npz", header=np.array([{}], object))
-    refused(tmp_path / "pickle.npz", "expected a network saved by aopnp, got .*Object arrays cannot be loaded")
+    refused(
+        tmp_path / "pickle.npz",
+        "expected a network saved by aopnp, got .*Object arrays cannot be loaded",
+    )
     for header in ({"format": "aopnp network, version 2"}, [1]):
         np.savez(tmp_path / "newer.npz", header=np.array(json.dumps(header)))
         refused(tmp_path / "newer.npz", "expected a file of format 'aopnp network, version 1', got")
@@ -371,7 +429,9 @@ def test_every_feedback_goes_on_as_if_it_had_never_stopped(name, dtype, tmp_path
                 kept.value[...] = np.nan
     epoch = load(tmp_path / "network.npz", again, its_optimiser, streams=streams)
     assert_same(contents(again, its_optimiser), contents(first, moved_by))
-    history = feedback.go_on(again, its_optimiser, streams, feedback.rule_for(again), epochs=3, first_epoch=epoch + 1)
+    history = feedback.go_on(
+        again, its_optimiser, streams, feedback.rule_for(again), epochs=3, first_epoch=epoch + 1
+    )
     for curve in whole.curves:
         np.testing.assert_array_equal(history[curve][0], whole[curve][2], err_msg=curve)
     final = feedback.optimiser()
@@ -388,9 +448,24 @@ def test_another_feedback_than_it_was_saved_with_is_refused(tmp_path):
         return built
 
     save(path, network("random"), SGD(0.1), streams=STREAMS, epoch=1)
-    refused(path, r"expected what was saved with the feedback Transpose\(\)", network("transpose"), SGD(0.1))
+    refused(
+        path,
+        r"expected what was saved with the feedback Transpose\(\)",
+        network("transpose"),
+        SGD(0.1),
+    )
     refused(path, "expected parameters", network("kolen_pollack"), SGD(0.1))
     save(path, network("transpose"), SGD(0.1), streams=STREAMS, epoch=1)
-    refused(path, r"expected what was saved with the feedback RandomFeedback\(\)", network("random"), SGD(0.1))
+    refused(
+        path,
+        r"expected what was saved with the feedback RandomFeedback\(\)",
+        network("random"),
+        SGD(0.1),
+    )
     apart = Apart(SGD(0.1), Adam(0.1))
-    refused(path, "expected an optimiser SGD, and Adam for feedback as here, got SGD", network("transpose"), apart)
+    refused(
+        path,
+        "expected an optimiser SGD, and Adam for feedback as here, got SGD",
+        network("transpose"),
+        apart,
+    )

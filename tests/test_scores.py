@@ -50,19 +50,31 @@ def test_second_norms_do_not_look_at_the_first_factor():
     np.testing.assert_allclose(got, np.log(norm(b, (2, 3))), rtol=1e-12, atol=1e-12)
 
 
-@given(st.integers(1, 15), st.integers(1, 15), st.integers(1, 12), st.integers(0, 10**6), st.booleans(), st.booleans())
+@given(
+    st.integers(1, 15),
+    st.integers(1, 15),
+    st.integers(1, 12),
+    st.integers(0, 10**6),
+    st.booleans(),
+    st.booleans(),
+)
 def test_a_window_is_contiguous_and_inside(N, P, width, seed, shared, one_noise):
     """Powers of two that a square tells apart: the score says which entries were looked at."""
     R, n = 3, 4
     a = np.tile(2.0 ** np.arange(N), (1 if shared else R, n, 1))
     b = np.tile(2.0 ** np.arange(P), (R, n, 1))
     noise = gumbel(1 if one_noise else R, n, seed=seed)
-    windows = [[norm(2.0 ** np.arange(s, s + min(width, D))) for s in range(max(D - width, 0) + 1)] for D in (N, P)]
+    windows = [
+        [norm(2.0 ** np.arange(s, s + min(width, D))) for s in range(max(D - width, 0) + 1)]
+        for D in (N, P)
+    ]
     possible = np.log(np.multiply.outer(*windows)).ravel()
     got = WindowNorms(width)(a, b, noise)
     assert got.shape == (R, n)
     assert (np.abs(got[..., None] - possible).min(-1) < 1e-9).all()
-    np.testing.assert_array_equal(got, np.broadcast_to(got[:, :1], (R, n)))  # one window for all rows
+    np.testing.assert_array_equal(
+        got, np.broadcast_to(got[:, :1], (R, n))
+    )  # one window for all rows
 
 
 def test_all_windows_are_equally_likely_and_those_of_the_factors_independent():
@@ -79,7 +91,9 @@ def test_a_window_runs_over_trailing_axes_without_copying():
     a, b = images()
     noise = gumbel(3, 5)
     a_flat, b_flat = (np.ascontiguousarray(x).reshape(3, 5, -1) for x in (a, b))
-    np.testing.assert_array_equal(WindowNorms(10)(a, b, noise), WindowNorms(10)(a_flat, b_flat, noise))
+    np.testing.assert_array_equal(
+        WindowNorms(10)(a, b, noise), WindowNorms(10)(a_flat, b_flat, noise)
+    )
 
 
 def test_rows_shorter_than_a_window_are_taken_whole():
@@ -120,7 +134,11 @@ def test_starts_are_uniform_and_independent_of_what_the_policy_decides():
 def test_an_unbiased_policy_stays_unbiased_with_a_random_score():
     """E estimate = a^T b although the window is drawn from the noise that the policy is given."""
     rng = np.random.default_rng(3)
-    R, a, b = 40_000, rng.integers(-3, 4, (4, 6)).astype(float), rng.integers(1, 4, (4, 5)).astype(float)
+    R, a, b = (
+        40_000,
+        rng.integers(-3, 4, (4, 6)).astype(float),
+        rng.integers(1, 4, (4, 5)).astype(float),
+    )
     noise = gumbel(R, 4, seed=9)
     scores = WindowNorms(2)(np.tile(a, (R, 1, 1)), np.tile(b, (R, 1, 1)), noise)
     scores = np.maximum(scores, 0.0)  # a window may be zero where the row is not
@@ -179,14 +197,19 @@ def test_what_scoring_costs():
     assert Norms().flops(5, 30, 20) == 2 * 5 * 50
     assert SecondNorms().flops(5, 30, 20) == 2 * 5 * 20
     assert WindowNorms(10).flops(5, 30, 4) == 2 * 5 * 14
-    np.testing.assert_array_equal(WindowNorms(10).flops(5, np.array([3.0, 30.0]), 20), [2 * 5 * 13, 2 * 5 * 20])
+    np.testing.assert_array_equal(
+        WindowNorms(10).flops(5, np.array([3.0, 30.0]), 20), [2 * 5 * 13, 2 * 5 * 20]
+    )
 
 
 @given(st.integers(1, 3), st.booleans(), st.integers(0, 10**6))
 def test_norms_of_columns_are_those_of_the_transposed_rows(R, shared, seed):
     """Where the terms lie as columns of both factors they are not transposed; zero columns included."""
     rng = np.random.default_rng(seed)
-    x, w = rng.integers(-3, 4, (1 if shared else R, 5, 2, 4)) * 1.0, rng.integers(-3, 4, (R, 3, 2, 4)) * 1.0
+    x, w = (
+        rng.integers(-3, 4, (1 if shared else R, 5, 2, 4)) * 1.0,
+        rng.integers(-3, 4, (R, 3, 2, 4)) * 1.0,
+    )
     x[..., 1] = 0
     a, b = np.moveaxis(x, -1, 1), np.moveaxis(w, -1, 1)
     rows = Norms()(np.ascontiguousarray(a), np.ascontiguousarray(b), np.zeros((1, 4)))

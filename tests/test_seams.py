@@ -67,7 +67,9 @@ def results(layer, x, g, step):
 @EACH
 @pytest.mark.parametrize("seam", SEAMS)
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("size", [Ratio(1.0), Ratio(0.1, minimal=10**6)], ids=["ratio 1", "minimal >= n"])
+@pytest.mark.parametrize(
+    "size", [Ratio(1.0), Ratio(0.1, minimal=10**6)], ids=["ratio 1", "minimal >= n"]
+)
 def test_what_keeps_everything_is_exact_bit_for_bit(make, seam, policy, size):
     rng = np.random.default_rng(0)
     layer, x, g, step = prepared(make, rng, **{seam: AOP(POLICIES[policy], size)})
@@ -126,7 +128,11 @@ def test_channel_sampling_equals_slicing_and_unselected_inputs_get_no_gradient(m
     rng = np.random.default_rng(3)
     layer, x, g, step = prepared(make, rng, 1, integers=True, forward=AOP(POLICIES["firstk"], 2))
     y, dx, dw, _ = results(layer, x, g, step)
-    narrow = Dense(2, 4) if isinstance(layer, Dense) and not isinstance(layer, Conv2d) else Conv2d(2, 4, 3, 2, 1)
+    narrow = (
+        Dense(2, 4)
+        if isinstance(layer, Dense) and not isinstance(layer, Conv2d)
+        else Conv2d(2, 4, 3, 2, 1)
+    )
     narrow.initialise(Streams(1))
     w = layer.weight.value.reshape(1, -1, 6, 4)
     narrow.weight.value[...] = w[:, :, :2].reshape(1, -1, 4)
@@ -146,14 +152,18 @@ def test_mem_aop_with_conv2d_conserves(unit, policy, seed):
     """Approximation plus memory equals the exact gradient of the first step, on integers; unselected rows wait."""
     rng = np.random.default_rng(seed)
     make = LAYERS["conv" if unit == "patch" else "conv by example"]
-    layer, x, g, step = prepared(make, rng, integers=True, estimator=AOP(POLICIES[policy], 2, RowMemory()))
+    layer, x, g, step = prepared(
+        make, rng, integers=True, estimator=AOP(POLICIES[policy], 2, RowMemory())
+    )
     _, _, estimate, _ = results(layer, x, g, step)
     exact = LAYERS["conv"]()
     exact.initialise(Streams(1, range(2)))
     _, _, whole, _ = results(exact, x, g, step)
     rest = make(estimator=AOP(topk, g.size, RowMemory()) if unit == "patch" else Exact())
     a, b = layer.weight_product.state.rows()
-    if unit == "example":  # the memory lies in image space: what it holds is the gradient of the remembered images
+    if (
+        unit == "example"
+    ):  # the memory lies in image space: what it holds is the gradient of the remembered images
         rest.initialise(Streams(1, range(2)))
         rest.forward(a.reshape(x.shape), step)
         rest.backward(b.reshape(g.shape), step)
@@ -168,14 +178,18 @@ def test_patches_are_ranked_from_the_image_as_from_their_rows():
     rng = np.random.default_rng(0)
     estimator = AOP(topk, Ratio(0.3))
     layer, x, g, step = prepared(LAYERS["conv"], rng, estimator=estimator, integers=True)
-    watched, *_ = prepared(LAYERS["conv"], np.random.default_rng(0), estimator=Watched(estimator), integers=True)
+    watched, *_ = prepared(
+        LAYERS["conv"], np.random.default_rng(0), estimator=Watched(estimator), integers=True
+    )
     step = Step(noise={layer: step.noise[layer], watched: step.noise[layer]}, training=True)
     assert type(layer.weight_product.estimator.score).__name__ == "PatchNorms"
     for got, expected in zip(results(layer, x, g, step), results(watched, x, g, step), strict=True):
         np.testing.assert_array_equal(got, expected)
     rows, by_row = layer.x, g.reshape(2, -1, 4)
     from_image = layer.weight_product.estimator.score(rows, by_row, step.noise[layer])
-    np.testing.assert_allclose(from_image, Norms()(rows, by_row, step.noise[layer]), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        from_image, Norms()(rows, by_row, step.noise[layer]), rtol=0, atol=1e-12
+    )
     assert layer.spent()["overhead_flops"][0] < watched.spent()["overhead_flops"][0]
 
 
@@ -185,8 +199,18 @@ def slots(layer, product):
 
 @EACH
 def test_replicas_train_as_each_alone(make):
-    estimators = [Exact(), AOP(topk, 2), AOP(topk, 3), AOP(randk, 2, RowMemory(0.5)), AOP(bernoulli, 2), AOP(crs, 2)]
-    seams = [(e if e.memory.__class__.__name__ == "NoMemory" else Exact()) if e != Exact() else e for e in estimators]
+    estimators = [
+        Exact(),
+        AOP(topk, 2),
+        AOP(topk, 3),
+        AOP(randk, 2, RowMemory(0.5)),
+        AOP(bernoulli, 2),
+        AOP(crs, 2),
+    ]
+    seams = [
+        (e if e.memory.__class__.__name__ == "NoMemory" else Exact()) if e != Exact() else e
+        for e in estimators
+    ]
     rng, R = np.random.default_rng(0), len(estimators)
     stacks = {"forward": side_by_side(seams), "input_gradient": side_by_side(seams)}
     layer, x, g, step = prepared(make, rng, R, estimator=side_by_side(estimators), **stacks)
@@ -194,15 +218,25 @@ def test_replicas_train_as_each_alone(make):
     spent = layer.spent()
     for r in range(R):
         # A part of a stack, so that patches are ranked by their rows as in the stack, not from the image.
-        alone = make(estimator=Stacked([(slice(0, 1), estimators[r])]), forward=seams[r], input_gradient=seams[r])
+        alone = make(
+            estimator=Stacked([(slice(0, 1), estimators[r])]),
+            forward=seams[r],
+            input_gradient=seams[r],
+        )
         alone.initialise(Streams(1, [r]))
         alone.forward(x[r : r + 1])
         parts, end = [], step.noise[layer].shape[-1]
-        for name in ("weight", "input", "forward"):  # each product's own noise, counted from its end
+        for name in (
+            "weight",
+            "input",
+            "forward",
+        ):  # each product's own noise, counted from its end
             parts.insert(0, step.noise[layer][r : r + 1, end - slots(alone, name) : end])
             end -= slots(layer, name)
         own = Step(noise={alone: np.concatenate(parts, axis=1)}, training=True)
-        for stacked, one in zip(together, results(alone, x[r : r + 1], g[r : r + 1], own), strict=True):
+        for stacked, one in zip(
+            together, results(alone, x[r : r + 1], g[r : r + 1], own), strict=True
+        ):
             np.testing.assert_allclose(stacked[r], one[0], rtol=1e-12, atol=1e-12)
         for name, cost in alone.spent().items():
             assert spent[name][r] == pytest.approx(cost[0])
@@ -216,7 +250,9 @@ def test_the_same_on_a_device(make, device):
     for where in ("cpu", device):
         rng = np.random.default_rng(0)
         sampled = AOP(bernoulli, Ratio(0.5))
-        layer = make(estimator=AOP(topk, 2, RowMemory()), forward=AOP(crs, 3), input_gradient=sampled)
+        layer = make(
+            estimator=AOP(topk, 2, RowMemory()), forward=AOP(crs, 3), input_gradient=sampled
+        )
         layer.initialise(Streams(1, range(2)), np.float64, where)
         x = inputs(layer, rng)
         g = rng.normal(size=(*layer.forward(to_device(x, where)).shape,))
@@ -261,13 +297,17 @@ def test_the_ledger_by_hand():
         "flops": pytest.approx([products + scores + scaling + memory] * 2),
         "exact_flops": pytest.approx([3 * 2 * M * N * P] * 2),
         "overhead_flops": pytest.approx([scores + scaling + memory] * 2),
-        "bytes_moved": pytest.approx([16 * (3 * (M + P) + 2 * (3 + M) + 2 * (3 + P)) + 24 * M * (3 + P)] * 2),
+        "bytes_moved": pytest.approx(
+            [16 * (3 * (M + P) + 2 * (3 + M) + 2 * (3 + P)) + 24 * M * (3 + P)] * 2
+        ),
     }
     assert layer.spent() == {}
 
 
 def test_the_ledger_of_a_convolution_counts_the_products_behind_an_example():
-    layer, x, g, step = prepared(LAYERS["conv by example"], np.random.default_rng(0), estimator=AOP(topk, 2))
+    layer, x, g, step = prepared(
+        LAYERS["conv by example"], np.random.default_rng(0), estimator=AOP(topk, 2)
+    )
     results(layer, x, g, step)
     M, positions, N, P, image, out = 5, 3 * 2, 54, 4, 5 * 4 * 6, 3 * 2 * 4
     exact = 2 * M * positions * N * P
@@ -277,7 +317,9 @@ def test_the_ledger_of_a_convolution_counts_the_products_behind_an_example():
 
 
 def test_k_follows_its_schedule_over_the_epochs():
-    layer, x, g, step = prepared(LAYERS["dense"], np.random.default_rng(0), estimator=AOP(topk, EpochRatios((1, 0.4))))
+    layer, x, g, step = prepared(
+        LAYERS["dense"], np.random.default_rng(0), estimator=AOP(topk, EpochRatios((1, 0.4)))
+    )
     for epoch, count in ((1, 5), (2, 2), (3, 2)):
         layer.forward(x, step)
         layer.backward(g, Step(noise=step.noise, training=True, epoch=epoch))
@@ -288,7 +330,9 @@ def test_k_follows_its_schedule_over_the_epochs():
 @pytest.mark.parametrize("policy", ["topk", "bernoulli", "crs"])
 def test_a_replica_that_keeps_all_is_exact_beside_one_that_does_not(make, policy):
     rng = np.random.default_rng(0)
-    n = {"dense": 5, "conv": 5 * 3 * 2, "conv by example": 5}[next(name for name, m in LAYERS.items() if m is make)]
+    n = {"dense": 5, "conv": 5 * 3 * 2, "conv by example": 5}[
+        next(name for name, m in LAYERS.items() if m is make)
+    ]
     layer, x, g, step = prepared(make, rng, estimator=AOP(POLICIES[policy], np.array([n, 2])))
     exact = make()
     exact.initialise(Streams(1, range(2)))
@@ -298,17 +342,23 @@ def test_a_replica_that_keeps_all_is_exact_beside_one_that_does_not(make, policy
 
 
 def test_what_keeps_all_asks_no_policy():
-    layer, x, g, step = prepared(LAYERS["dense"], np.random.default_rng(0), estimator=AOP(None, 5, RowMemory()))
+    layer, x, g, step = prepared(
+        LAYERS["dense"], np.random.default_rng(0), estimator=AOP(None, 5, RowMemory())
+    )
     results(layer, x, g, step)
 
 
 def test_another_score_leaves_empty_slots_of_a_queue_empty():
     estimator = AOP(topk, 2, QueueMemory(4), WindowNorms(2))
-    layer, x, g, step = prepared(LAYERS["dense"], np.random.default_rng(0), integers=True, estimator=estimator)
+    layer, x, g, step = prepared(
+        LAYERS["dense"], np.random.default_rng(0), integers=True, estimator=estimator
+    )
     x[:, 1:], g[:, 1:] = 0, 0  # as large as what an empty slot seems to hold, and behind it
     x[:, 0], g[:, 0] = 1, 1
     results(layer, x, g, step)
-    np.testing.assert_array_equal(layer.weight_product.state.count, [3, 3])  # two of the five fresh rows were taken
+    np.testing.assert_array_equal(
+        layer.weight_product.state.count, [3, 3]
+    )  # two of the five fresh rows were taken
 
 
 def test_training_tells_the_schedule_its_epoch():
@@ -317,7 +367,9 @@ def test_training_tells_the_schedule_its_epoch():
     network.initialise(streams)
     data = rng.normal(size=(32, 6)), rng.integers(0, 3, 32)
     history = fit(network, CrossEntropy(), SGD(0.1), data, streams=streams, batch_size=8, epochs=3)
-    weights = 2 * 4 * 8 * 6 * 3  # flops of 4 exact weight gradients; the forward products cost as much again
+    weights = (
+        2 * 4 * 8 * 6 * 3
+    )  # flops of 4 exact weight gradients; the forward products cost as much again
     scores = 2 * 4 * 8 * (6 + 3)
     expected = [[2 * weights], [1.5 * weights + scores], [1.5 * weights + scores]]
     np.testing.assert_array_equal(history["flops"], expected)
@@ -325,7 +377,10 @@ def test_training_tells_the_schedule_its_epoch():
 
 def test_keeping_nothing_remembers_everything():
     layer, x, g, step = prepared(
-        LAYERS["dense"], np.random.default_rng(0), integers=True, estimator=AOP(topk, 0, RowMemory())
+        LAYERS["dense"],
+        np.random.default_rng(0),
+        integers=True,
+        estimator=AOP(topk, 0, RowMemory()),
     )
     _, _, estimate, _ = results(layer, x, g, step)
     assert not estimate.any()
@@ -340,7 +395,9 @@ def test_wrong_use_gets_a_sentence():
     memory = AOP(topk, 2, RowMemory())
     for seam in ("forward", "input_gradient"):
         for estimator in (memory, Watched(memory), side_by_side([Exact(), memory])):
-            with pytest.raises(ValueError, match="expected estimators without memory for the forward product"):
+            with pytest.raises(
+                ValueError, match="expected estimators without memory for the forward product"
+            ):
                 Dense(2, 3, **{seam: estimator})
     for bad in (ResidualMemory(), QueueMemory(4)):
         with pytest.raises(ValueError, match=r"expected no memory beside .*; use NoMemory"):
@@ -355,7 +412,11 @@ def test_wrong_use_gets_a_sentence():
     layer.initialise(Streams())
     with pytest.raises(ValueError, match="expected a forward pass before noise is drawn"):
         layer.noise_slots(4)
-    with pytest.raises(ValueError, match=r"expected images \[R or 1, M, H, W, C\] with R = 1 and C = 2, got shape"):
+    with pytest.raises(
+        ValueError, match=r"expected images \[R or 1, M, H, W, C\] with R = 1 and C = 2, got shape"
+    ):
         layer.forward(np.ones((1, 4, 5, 5, 3)))
-    with pytest.raises(TypeError, match="expected images of the weights' dtype float64, got float32"):
+    with pytest.raises(
+        TypeError, match="expected images of the weights' dtype float64, got float32"
+    ):
         layer.forward(np.ones((1, 4, 5, 5, 2), np.float32))

@@ -25,7 +25,15 @@ def kept(size, n, epoch=1, R=1):
 
 @pytest.mark.parametrize(
     ("n", "ratio", "k"),
-    [(100, 0.29, 28), (100, 0.28, 28), (50, 0.9, 45), (10, 0.99, 9), (3, 0.5, 1), (7, 1.0, 7), (10, 0.05, 1)],
+    [
+        (100, 0.29, 28),
+        (100, 0.28, 28),
+        (50, 0.9, 45),
+        (10, 0.99, 9),
+        (3, 0.5, 1),
+        (7, 1.0, 7),
+        (10, 0.05, 1),
+    ],
 )
 def test_the_product_is_truncated_as_a_float(n, ratio, k):
     """100 * 0.29 is 28.999999999999996: rounding, or exact arithmetic, would keep 29."""
@@ -71,7 +79,9 @@ def test_ratios_are_stacked_into_knobs():
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, np.nan, np.inf, np.array([0.5, 2.0])])
 def test_a_ratio_outside_0_to_1_is_refused(ratio):
-    with pytest.raises(ValueError, match=r"expected a ratio from 0 to 1, got .*; 1 keeps every outer product"):
+    with pytest.raises(
+        ValueError, match=r"expected a ratio from 0 to 1, got .*; 1 keeps every outer product"
+    ):
         Ratio(ratio)
 
 
@@ -97,7 +107,9 @@ def test_a_schedule_by_hand():
 
 
 def test_a_schedule_without_a_ratio_or_with_a_wrong_one_is_refused():
-    with pytest.raises(ValueError, match="expected at least one ratio in a schedule of K, got none"):
+    with pytest.raises(
+        ValueError, match="expected at least one ratio in a schedule of K, got none"
+    ):
         EpochRatios(())
     with pytest.raises(ValueError, match="expected a ratio from 0 to 1"):
         EpochRatios((0.5, 1.5))
@@ -115,7 +127,8 @@ def test_a_number_and_an_array_are_sizes_too():
 
 
 @pytest.mark.parametrize(
-    ("size", "everything", "partly"), [(5, True, True), (4, False, False), (np.array([5, 4]), False, True)]
+    ("size", "everything", "partly"),
+    [(5, True, True), (4, False, False), (np.array([5, 4]), False, True)],
 )
 def test_it_is_known_who_keeps_everything(size, everything, partly):
     of_five = kept_of(size, 5, 1, 2)
@@ -134,7 +147,9 @@ def test_a_rule_of_ones_own_knows_the_number_of_terms_and_the_epoch():
 
 @pytest.mark.parametrize("size", [6, np.array([1, 6]), lambda n, epoch: n + 1])
 def test_more_than_there_are_is_refused(size):
-    with pytest.raises(ValueError, match="expected 0 <= K <= M = 5, got k = 6; lower k or enlarge the batch"):
+    with pytest.raises(
+        ValueError, match="expected 0 <= K <= M = 5, got k = 6; lower k or enlarge the batch"
+    ):
         kept_of(size, 5, 1, 2)
 
 

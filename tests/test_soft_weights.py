@@ -57,14 +57,20 @@ def test_levels_are_equally_far_apart_none_is_zero_and_the_top_bit_is_the_sign(b
 
 @BITS
 def test_initial_values_keep_their_sign_and_go_to_the_nearest_level(bits):
-    s = np.append(np.random.default_rng(bits).uniform(-1, 1, 5000), [0, -0.0, 1e-300, -1e-16, 1, -1, 1.7, -3])
+    s = np.append(
+        np.random.default_rng(bits).uniform(-1, 1, 5000), [0, -0.0, 1e-300, -1e-16, 1, -1, 1.7, -3]
+    )
     storage = Levels(bits)
     value = storage.store(s[None])
     got = storage.soft(value, s.size, s.dtype)[0]
     assert np.abs(got - np.clip(s, -1, 1)).max() <= 1 / (2**bits - 1) + 1e-15
     ordinary = np.abs(s) > 1e-15  # beside 1, which is added, less is nothing
-    np.testing.assert_array_equal(storage.signs(value, s.size, s.dtype)[0][ordinary], np.sign(s)[ordinary])
-    np.testing.assert_array_equal(storage.signs(storage.store(np.zeros((1, 3))), 3, s.dtype), np.ones((1, 3)))
+    np.testing.assert_array_equal(
+        storage.signs(value, s.size, s.dtype)[0][ordinary], np.sign(s)[ordinary]
+    )
+    np.testing.assert_array_equal(
+        storage.signs(storage.store(np.zeros((1, 3))), 3, s.dtype), np.ones((1, 3))
+    )
     np.testing.assert_array_equal(FLOAT.store(s), np.clip(s, -1, 1))
 
 
@@ -79,16 +85,23 @@ def test_packed_levels_come_back(bits, R, S, data):
     np.testing.assert_array_equal(signs, np.where(level >= 2 ** (bits - 1), 1, -1))
 
 
-@given(st.integers(1, 8), st.integers(1, 3), st.integers(1, 70), st.sampled_from([1, None]), st.data())
+@given(
+    st.integers(1, 8), st.integers(1, 3), st.integers(1, 70), st.sampled_from([1, None]), st.data()
+)
 def test_levels_move_by_the_formula_and_no_others_do(bits, R, S, U, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
     level = rng.integers(0, 2**bits, (R, S)).astype(np.uint8)
-    d, chance = rng.normal(scale=data.draw(st.sampled_from([0.01, 0.3, 5])), size=(R, S)), rng.random((R, U or S))
+    d, chance = (
+        rng.normal(scale=data.draw(st.sampled_from([0.01, 0.3, 5])), size=(R, S)),
+        rng.random((R, U or S)),
+    )
     planes = pack_levels(level, bits)
     move_levels(planes, d, chance)
     expected = np.clip(level + np.floor(d / (2 / (2**bits - 1)) + chance), 0, 2**bits - 1)
     np.testing.assert_array_equal(unpack_levels(planes, S=S), expected)
-    np.testing.assert_array_equal(planes, pack_levels(expected.astype(np.uint8), bits))  # the spare bits are still 0
+    np.testing.assert_array_equal(
+        planes, pack_levels(expected.astype(np.uint8), bits)
+    )  # the spare bits are still 0
 
 
 @pytest.mark.parametrize("spelling", [move_levels, move_levels.reference], ids=["cpu", "reference"])
@@ -107,7 +120,9 @@ def test_stochastic_rounding_is_exact_on_average_where_nothing_is_clipped(bits):
     """The mean over all midpoints of 1024 cells is exact where d / Delta is a multiple of 1/1024."""
     gap = 2 / (2**bits - 1)
     for parts in (0, 1, -1, 300, -513, 1023, 1024, -1024):
-        start = np.copysign(gap / 2, -parts)  # the level on either side of 0: one step cannot leave [-1, 1]
+        start = np.copysign(
+            gap / 2, -parts
+        )  # the level on either side of 0: one step cannot leave [-1, 1]
         s = moved(bits, start, gap * parts / 1024, GRID)
         np.testing.assert_allclose(s.mean(), start + gap * parts / 1024, rtol=0, atol=1e-14)
         assert len(np.unique(s)) == (1 if parts % 1024 == 0 else 2)
@@ -151,7 +166,9 @@ def test_nearest_rounding_stalls_below_half_a_gap_and_moves_from_there(bits):
     gap, middle = 2 / (2**bits - 1), 2**bits // 2
     for start, direction in ((-1 + gap * (middle - 1), 1), (-1 + gap * middle, -1)):
         assert moved(bits, start, direction * 0.49 * gap, 0.5) == pytest.approx(start)
-        assert moved(bits, start, direction * 0.51 * gap, 0.5) == pytest.approx(start + direction * gap)
+        assert moved(bits, start, direction * 0.51 * gap, 0.5) == pytest.approx(
+            start + direction * gap
+        )
 
 
 # One bit.
@@ -173,10 +190,15 @@ def test_one_bit_flips_with_the_probability_of_a_memoryless_flip(w, d):
 @pytest.mark.parametrize("w", [-1.0, 1.0])
 def test_one_bit_is_on_average_the_clipped_step(w):
     for d in np.arange(-3 * 1024, 3 * 1024, 97) / 1024:
-        assert moved(1, w, d, GRID).mean() == pytest.approx(np.clip(w + d, -1, 1), abs=1e-3 if d % (1 / 512) else 1e-14)
+        assert moved(1, w, d, GRID).mean() == pytest.approx(
+            np.clip(w + d, -1, 1), abs=1e-3 if d % (1 / 512) else 1e-14
+        )
 
 
-@given(st.sampled_from([-1.0, 1.0]), st.floats(-3, 3) | st.sampled_from([-1.0, 1.0, 0.0, 1 - 1e-9, 1e-9 - 1]))
+@given(
+    st.sampled_from([-1.0, 1.0]),
+    st.floats(-3, 3) | st.sampled_from([-1.0, 1.0, 0.0, 1 - 1e-9, 1e-9 - 1]),
+)
 def test_one_bit_to_the_nearest_is_the_naive_rule(w, d):
     """w <- sign(w - eta g): frozen at eta |g| < 1, and at 1 but for a -1 that reaches sign(0) = 1."""
     weight = soft_weight([[[w]]], SOFT_WEIGHTS["naive"])
@@ -224,7 +246,9 @@ def test_every_weight_and_step_and_run_has_a_variate_of_its_own_and_nearest_draw
     other = BinaryDense(6, 4, storage=Levels(5))
     other.initialise(Streams(0, [3, 4]), np.float32, index=3)
     assert not np.isin(other.weight.uniform(0, 24, np), drawn).any()
-    soft_weight(np.ones((1, 2, 2)), Levels(5, "nearest")).move(np.ones((1, 2, 2)), 0)  # or `never` would raise
+    soft_weight(np.ones((1, 2, 2)), Levels(5, "nearest")).move(
+        np.ones((1, 2, 2)), 0
+    )  # or `never` would raise
 
 
 @pytest.mark.parametrize(
@@ -234,7 +258,10 @@ def test_every_weight_and_step_and_run_has_a_variate_of_its_own_and_nearest_draw
         (lambda: Levels(9), "expected soft weights of 1 to 8 bits, got 9"),
         (lambda: Levels(5.0), "expected soft weights of 1 to 8 bits, got 5.0"),
         (lambda: Levels(5, "up"), "expected the rounding stochastic or nearest, got 'up'"),
-        (lambda: Displace(SGD(0.1, weight_decay=0.5)), "expected an optimiser without weight decay .*, got one with 0"),
+        (
+            lambda: Displace(SGD(0.1, weight_decay=0.5)),
+            "expected an optimiser without weight decay .*, got one with 0",
+        ),
         (lambda: Bop(SGD(0.1), gamma=0), "expected a rate gamma above 0 and up to 1, got 0"),
         (lambda: Bop(SGD(0.1), gamma=1.5), "expected a rate gamma above 0 and up to 1, got 1.5"),
         (lambda: Bop(SGD(0.1), tau=-1.0), "expected a threshold tau >= 0, got -1.0"),
@@ -250,7 +277,9 @@ def test_wrong_values_get_a_sentence(build, sentence):
 def test_an_optimiser_that_is_not_told_of_soft_weights_cannot_move_them(storage, build):
     weight, optimiser = soft_weight(np.zeros((1, 6, 5)), storage), build()
     weight.grad = np.ones((1, 6, 5))
-    with pytest.raises(ValueError, match=r"expected an optimiser that moves soft weights, got .*Displace"):
+    with pytest.raises(
+        ValueError, match=r"expected an optimiser that moves soft weights, got .*Displace"
+    ):
         optimiser.update([weight], Step(0, optimiser.lr(0)))
 
 
@@ -279,7 +308,10 @@ def test_every_optimiser_moves_a_soft_weight_as_a_real_one_as_long_as_nothing_is
     s, bias = rng.uniform(-0.1, 0.1, shapes[0]), rng.normal(size=shapes[1])
     gradients = [[rng.uniform(-1, 1, shape) for shape in shapes] for _ in range(5)]
     lr = np.array([0.02, 0.01])
-    soft, real = [soft_weight(s), Parameter(bias.copy())], [Parameter(s.copy()), Parameter(bias.copy())]
+    soft, real = (
+        [soft_weight(s), Parameter(bias.copy())],
+        [Parameter(s.copy()), Parameter(bias.copy())],
+    )
     optimiser, plain = Displace(inner(lr)), inner(lr)
     updated(optimiser, soft, gradients)
     updated(plain, real, gradients)
@@ -288,14 +320,21 @@ def test_every_optimiser_moves_a_soft_weight_as_a_real_one_as_long_as_nothing_is
     states = [{}, {}]
     pack(optimiser.saved(soft), "state", states[0])
     pack(plain.saved(real), "state", states[1])
-    assert {name: a.shape for name, a in states[0].items()} == {name: a.shape for name, a in states[1].items()}
+    assert {name: a.shape for name, a in states[0].items()} == {
+        name: a.shape for name, a in states[1].items()
+    }
 
 
 def test_apart_works_inside_and_its_two_step_sizes_come_through():
-    weight, feedback = soft_weight(np.zeros((1, 1, 1))), Parameter(np.zeros((1, 1, 1)), feedback=True)
+    weight, feedback = (
+        soft_weight(np.zeros((1, 1, 1))),
+        Parameter(np.zeros((1, 1, 1)), feedback=True),
+    )
     optimiser = Displace(Apart(SGD(0.25), SGD(0.5)))
     weight.grad = feedback.grad = np.ones((1, 1, 1))
-    optimiser.update([weight, feedback], Step(0, optimiser.lr(0), feedback_lr=optimiser.feedback_lr(0)))
+    optimiser.update(
+        [weight, feedback], Step(0, optimiser.lr(0), feedback_lr=optimiser.feedback_lr(0))
+    )
     assert (weight.soft(), feedback.value) == (-0.25, -0.5)
 
 
@@ -304,13 +343,19 @@ def test_what_moves_soft_weights_goes_around_apart(outer):
     weight = soft_weight(np.zeros((1, 1, 1)))
     weight.grad = np.ones((1, 1, 1))
     optimiser = Apart(outer(SGD(0.1)), SGD(0.1))
-    with pytest.raises(TypeError, match=rf"expected {outer.__name__} to update all parameters at once, got one; write"):
+    with pytest.raises(
+        TypeError,
+        match=rf"expected {outer.__name__} to update all parameters at once, got one; write",
+    ):
         optimiser.update([weight], Step(0, optimiser.lr(0), feedback_lr=optimiser.feedback_lr(0)))
 
 
 @pytest.mark.parametrize("inner", [Displace(SGD(0.1)), Bop(SGD(0.1))], ids=["displace", "bop"])
 def test_soft_weights_are_displaced_once(inner):
-    with pytest.raises(ValueError, match=r"expected an optimiser of real weights, got .*; it needs no Displace around"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected an optimiser of real weights, got .*; it needs no Displace around",
+    ):
         Displace(inner)
 
 
@@ -348,7 +393,9 @@ def test_bop_is_its_formula_whatever_holds_the_bit(storage):
 
 def test_bop_flips_strictly_above_its_threshold_and_its_defaults_are_the_papers():
     weight = soft_weight([[[1.0, 1.0, -1.0, -1.0]]], Levels(1, "nearest"))
-    updated(Bop(SGD(0.1), gamma=1.0, tau=0.25), [weight], [[np.array([[[0.25, 0.26, 0.26, -0.26]]])]])
+    updated(
+        Bop(SGD(0.1), gamma=1.0, tau=0.25), [weight], [[np.array([[[0.25, 0.26, 0.26, -0.26]]])]]
+    )
     np.testing.assert_array_equal(weight.numbers(), [[[1, -1, -1, 1]]])
     assert (Bop(SGD(0.1)).gamma, Bop(SGD(0.1)).tau) == (1e-3, 1e-6)
 
@@ -362,7 +409,10 @@ def test_bop_flips_strictly_above_its_threshold_and_its_defaults_are_the_papers(
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_replicas_move_as_each_alone_bit_for_bit(storage, build, dtype):
-    gradients, lr = np.random.default_rng(1).normal(size=(4, 3, 5, 3)).astype(dtype), np.array([0.3, 0.07, 0.4])
+    gradients, lr = (
+        np.random.default_rng(1).normal(size=(4, 3, 5, 3)).astype(dtype),
+        np.array([0.3, 0.07, 0.4]),
+    )
 
     def end(replicas):
         layer = BinaryDense(5, 3, storage=storage)
@@ -391,7 +441,9 @@ def test_a_device_moves_the_same_bits_and_never_waits(device, storage, build):
         there = [[to_device(g, where)] for g in gradients]
         with no_waiting():
             updated(build(), layer.parameters(), there)
-        ends.append([to_host(a) for a in (layer.weight.value, layer.weight.numbers(), layer.weight.soft())])
+        ends.append(
+            [to_host(a) for a in (layer.weight.value, layer.weight.numbers(), layer.weight.soft())]
+        )
     for got, expected in zip(*reversed(ends), strict=True):
         np.testing.assert_array_equal(got, expected)
 
@@ -411,7 +463,10 @@ def held(storage, optimiser, dtype=np.float32):
 def test_the_byte_ledger_by_hand():
     n, rest = 64 * 40, 2 * 40 + 40 * 10 + 10
     ledger = held(Levels(5), Displace(Adam()))
-    assert ledger == {"binary": Bytes(5 * n // 8, 8 * n, 4 * n), "real": Bytes(4 * rest, 8 * rest, 0)}
+    assert ledger == {
+        "binary": Bytes(5 * n // 8, 8 * n, 4 * n),
+        "real": Bytes(4 * rest, 8 * rest, 0),
+    }
     assert ledger["binary"].kept == 5 * n // 8 + 8 * n
     assert held(FloatLatent(), Displace(SGD()), np.float64)["binary"] == Bytes(8 * n, 0, 8 * n)
     assert held(Levels(1), Bop(SGD()))["binary"] == Bytes(n // 8, 4 * n, 4 * n)
@@ -420,6 +475,8 @@ def test_the_byte_ledger_by_hand():
 
 def test_five_bits_are_6_4_times_smaller_with_sgd_and_1_39_with_adam():
     for build, ratio in ((lambda: Displace(SGD()), 6.4), (lambda: Displace(Adam()), 96 / 69)):
-        full, small = (held(storage, build())["binary"].kept for storage in (FloatLatent(), Levels(5)))
+        full, small = (
+            held(storage, build())["binary"].kept for storage in (FloatLatent(), Levels(5))
+        )
         assert full / small == ratio
     assert round(96 / 69, 2) == 1.39

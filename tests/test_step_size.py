@@ -28,7 +28,9 @@ def test_inside_and_outside_apply_the_same_updates(policy, decay, seed, k):
 @pytest.mark.parametrize("memory", ["row", "residual", "queue"])
 def test_a_step_size_of_zero_is_refused_while_a_memory_is_on(memory):
     subject = library(Setting("topk", 1, memory, 1.0, 3))
-    batch = Batch(np.ones((1, 2, 1)), np.ones((1, 2, 1)), np.zeros((1, 5 if memory == "queue" else 2)), 0.0)
+    batch = Batch(
+        np.ones((1, 2, 1)), np.ones((1, 2, 1)), np.zeros((1, 5 if memory == "queue" else 2)), 0.0
+    )
     with pytest.raises(ValueError, match=r"expected step sizes > 0 while a memory is on, got 0\.0"):
         subject.step(batch)
 

@@ -17,9 +17,21 @@ from tests.devices import ON_DEVICES, need
 
 # The known answers that the authors publish with their generator: counter, key, output.
 KNOWN = [
-    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    (
+        "00000000 00000000 00000000 00000000",
+        "00000000 00000000",
+        "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+    ),
+    (
+        "ffffffff ffffffff ffffffff ffffffff",
+        "ffffffff ffffffff",
+        "408f276d 41c83b0e a20bc7c6 6d5451fd",
+    ),
+    (
+        "243f6a88 85a308d3 13198a2e 03707344",
+        "a4093822 299f31d0",
+        "d16cfe09 94fdcceb 5001e420 24126ea1",
+    ),
 ]
 
 
@@ -50,7 +62,10 @@ def test_where_the_words_of_key_counter_and_place_go():
         for r, s in itertools.product(range(2), range(7)):
             split = [[int(v[r]) >> shift & 0xFFFFFFFF for shift in (0, 32)] for v in (key, counter)]
             x = (s // 4, 0, *split[1])
-            out = words(tuple(np.array([v], np.uint64) for v in x), tuple(np.array([v], np.uint64) for v in split[0]))
+            out = words(
+                tuple(np.array([v], np.uint64) for v in x),
+                tuple(np.array([v], np.uint64) for v in split[0]),
+            )
             assert got[r, s] == out[s % 4][0]
 
 
@@ -70,7 +85,9 @@ def test_uniform_variates_are_uniform_and_independent():
     assert 1 - 1e-4 < u.max() < 1
     assert stats.kstest(u, "uniform").pvalue > 1e-4
     for lag in (1, 2, 4):  # pairs fall evenly into 16 x 16 cells
-        cells = np.bincount((16 * u[:-lag]).astype(int) * 16 + (16 * u[lag:]).astype(int), minlength=256)
+        cells = np.bincount(
+            (16 * u[:-lag]).astype(int) * 16 + (16 * u[lag:]).astype(int), minlength=256
+        )
         assert stats.chisquare(cells).pvalue > 1e-4
     for bit in range(32):
         ones = int((bits(u) >> np.uint64(bit) & np.uint64(1)).sum())
@@ -86,10 +103,14 @@ def test_the_ends_of_the_grid_are_inside_the_open_interval():
 def test_every_seed_run_purpose_index_and_step_has_numbers_of_its_own():
     seen = {}
     streams = {(seed, run): Streams(seed, [run]) for seed in (0, 1) for run in (0, 1)}
-    for seed, run, purpose, index, step in itertools.product((0, 1), (0, 1), Purpose, (0, 1), (0, 1)):
+    for seed, run, purpose, index, step in itertools.product(
+        (0, 1), (0, 1), Purpose, (0, 1), (0, 1)
+    ):
         u = streams[seed, run].uniform(purpose, index, step=step, size=4, xp=np)
         seen.setdefault(u.tobytes(), []).append((seed, run, purpose, index, step))
-    assert len(seen) == 2 * 2 * len(Purpose) * 2 * 2, [uses for uses in seen.values() if len(uses) > 1]
+    assert len(seen) == 2 * 2 * len(Purpose) * 2 * 2, [
+        uses for uses in seen.values() if len(uses) > 1
+    ]
 
 
 def test_replicas_follow_their_runs_and_those_of_one_run_share():
@@ -107,7 +128,9 @@ def test_a_longer_draw_begins_with_the_shorter_one_and_repeats():
     streams = Streams()
     long = streams.uniform(Purpose.NOISE, step=0, size=9, xp=np)
     for size in range(1, 9):
-        np.testing.assert_array_equal(streams.uniform(Purpose.NOISE, step=0, size=size, xp=np), long[:, :size])
+        np.testing.assert_array_equal(
+            streams.uniform(Purpose.NOISE, step=0, size=size, xp=np), long[:, :size]
+        )
 
 
 @ON_DEVICES
@@ -119,7 +142,9 @@ def test_devices_draw_the_same_numbers_without_waiting(device):
     drawn = [streams.uniform(Purpose.NOISE, 4, step=step, size=33, xp=xp) for step in range(2)]
     for step, u in enumerate(drawn):
         assert array_module(u) is xp
-        np.testing.assert_array_equal(to_host(u), streams.uniform(Purpose.NOISE, 4, step=step, size=33, xp=np))
+        np.testing.assert_array_equal(
+            to_host(u), streams.uniform(Purpose.NOISE, 4, step=step, size=33, xp=np)
+        )
 
 
 def test_a_draw_on_a_device_waits_for_nothing_and_moves_its_keys_once():
@@ -145,7 +170,9 @@ def test_a_draw_on_a_device_waits_for_nothing_and_moves_its_keys_once():
 def test_purposes_keep_their_numbers():
     names = ["INITIAL", "ORDER", "SELECTION", "NOISE", "FEEDBACK", "DIRECTIONS", "ROUNDING"]
     assert {p.name: p.value for p in Purpose} == {name: value for value, name in enumerate(names)}
-    expected = np.random.default_rng(np.random.SeedSequence(3, spawn_key=(5, 2, 8, 1))).gumbel(size=4)
+    expected = np.random.default_rng(np.random.SeedSequence(3, spawn_key=(5, 2, 8, 1))).gumbel(
+        size=4
+    )
     got = Streams(3, [5]).draw(Purpose.SELECTION, 8, 1, sample=lambda g: g.gumbel(size=4))
     np.testing.assert_array_equal(got, [expected])
     key = np.random.SeedSequence(3, spawn_key=(5, 3, 8)).generate_state(1, np.uint64).view(np.int64)
@@ -185,7 +212,9 @@ def test_a_longer_normal_draw_begins_with_the_shorter_one_and_replicas_follow_th
     long = streams.normal(Purpose.NOISE, step=0, size=67, xp=np)
     assert long.shape == (3, 67)
     for size in range(1, 67):
-        np.testing.assert_array_equal(streams.normal(Purpose.NOISE, step=0, size=size, xp=np), long[:, :size])
+        np.testing.assert_array_equal(
+            streams.normal(Purpose.NOISE, step=0, size=size, xp=np), long[:, :size]
+        )
     for r, run in enumerate(streams.runs):
         alone = Streams(5, [run]).normal(Purpose.NOISE, step=0, size=67, xp=np)
         np.testing.assert_array_equal(alone, long[r : r + 1])
@@ -203,4 +232,6 @@ def test_devices_draw_the_same_normal_variates(device):
     for size in (1, 33, 600):
         there = to_host(streams.normal(Purpose.NOISE, 4, step=2, size=size, xp=xp))
         here = streams.normal(Purpose.NOISE, 4, step=2, size=size, xp=np)
-        np.testing.assert_allclose(there, here, rtol=0 if device == "cuda-sim" else 1e-13, atol=1e-15)
+        np.testing.assert_allclose(
+            there, here, rtol=0 if device == "cuda-sim" else 1e-13, atol=1e-15
+        )

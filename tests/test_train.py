@@ -42,7 +42,9 @@ def problem(seed=0, n=70, N=6, P=4, dtype=np.float64):
     return rng.normal(size=(n, N)).astype(dtype), rng.integers(0, P, n)
 
 
-def train(estimators, runs, *, lr=0.5, momentum=0.0, dtype=np.float64, epochs=3, hidden=None, seed=0):
+def train(
+    estimators, runs, *, lr=0.5, momentum=0.0, dtype=np.float64, epochs=3, hidden=None, seed=0
+):
     """Train a classifier; return (network, history)."""
     data = problem(dtype=dtype)
     layers = [Dense(6, 4, estimators(0)), Softmax()]
@@ -52,7 +54,14 @@ def train(estimators, runs, *, lr=0.5, momentum=0.0, dtype=np.float64, epochs=3,
     network.initialise(streams, dtype)
     optimiser = SGD(lr, momentum, schedule=StepDecay(5, 0.5))
     history = fit(
-        network, CrossEntropy(), optimiser, data, streams=streams, batch_size=16, epochs=epochs, validation=data
+        network,
+        CrossEntropy(),
+        optimiser,
+        data,
+        streams=streams,
+        batch_size=16,
+        epochs=epochs,
+        validation=data,
     )
     return network, history
 
@@ -73,7 +82,13 @@ def test_unlike_estimators_in_one_stack_train_as_each_alone_bit_for_bit(dtype, m
         one, alone = train(lambda i, estimator=estimator: estimator, [2], lr=lr[r], **options)
         for here, there in zip(network.parameters(), one.parameters(), strict=True):
             np.testing.assert_array_equal(here.value[r], there.value[0])
-        assert set(together.curves) == {"train_loss", "train_accuracy", "val_loss", "val_accuracy", *SPENT}
+        assert set(together.curves) == {
+            "train_loss",
+            "train_accuracy",
+            "val_loss",
+            "val_accuracy",
+            *SPENT,
+        }
         for name in together.curves:
             np.testing.assert_array_equal(together[name][:, r], alone[name][:, 0])
 
@@ -84,7 +99,9 @@ def test_runs_in_one_stack_train_as_each_alone_bit_for_bit():
     assert len({together["train_loss"][0, r] for r in range(3)}) == 3
     for r, run in enumerate([3, 0, 7]):
         one, alone = train(lambda i: estimator, [run], hidden=5)
-        np.testing.assert_array_equal(network.parameters()[0].value[r], one.parameters()[0].value[0])
+        np.testing.assert_array_equal(
+            network.parameters()[0].value[r], one.parameters()[0].value[0]
+        )
         np.testing.assert_array_equal(together["val_loss"][:, r], alone["val_loss"][:, 0])
 
 
@@ -97,7 +114,14 @@ def test_regression_in_a_stack():
         network.initialise(streams)
         data = (x, y)
         history = fit(
-            network, MeanSquaredError(), SGD(0.1), data, streams=streams, batch_size=33, epochs=4, validation=data
+            network,
+            MeanSquaredError(),
+            SGD(0.1),
+            data,
+            streams=streams,
+            batch_size=33,
+            epochs=4,
+            validation=data,
         )
         return history.curves
 
@@ -155,7 +179,14 @@ def test_history_is_what_a_loop_written_by_hand_measures():
     network.initialise(streams)
     w, b = network.weight.value[0].copy(), network.bias.value[0].copy()
     history = fit(
-        network, CrossEntropy(), SGD(0.3), data, streams=streams, batch_size=16, epochs=epochs, validation=data
+        network,
+        CrossEntropy(),
+        SGD(0.3),
+        data,
+        streams=streams,
+        batch_size=16,
+        epochs=epochs,
+        validation=data,
     )
 
     def probabilities(x):
@@ -180,7 +211,9 @@ def test_history_is_what_a_loop_written_by_hand_measures():
         np.testing.assert_allclose(
             history["val_loss"][epoch - 1], -np.log(p[np.arange(70), data[1]]).mean(), rtol=1e-12
         )
-        np.testing.assert_allclose(history["val_accuracy"][epoch - 1], (p.argmax(1) == data[1]).mean(), rtol=1e-12)
+        np.testing.assert_allclose(
+            history["val_accuracy"][epoch - 1], (p.argmax(1) == data[1]).mean(), rtol=1e-12
+        )
 
 
 def test_evaluation_in_chunks_is_one_mean():
@@ -201,7 +234,11 @@ class Recording(Layer):
         self.costs, self.rows, self.steps = costs, [], []
 
     def forward(self, x, step=Step()):  # noqa: B008 - frozen
-        (self.steps.append((step.epoch, step.index)) if step.training else self.rows.append(x.shape[1]))
+        (
+            self.steps.append((step.epoch, step.index))
+            if step.training
+            else self.rows.append(x.shape[1])
+        )
         return x
 
     def backward(self, g, step=Step(), *, needs_input=True):  # noqa: B008
@@ -214,16 +251,29 @@ class Recording(Layer):
 
 def test_fit_numbers_steps_over_all_epochs_evaluates_in_batches_and_adds_up_what_the_layers_spend():
     data, streams = problem(), Streams(0, [0, 1])
-    first, second = Recording({"flops": np.array([1.0, 2.0])}), Recording({"flops": np.ones(2), "own": np.ones(2)})
+    first, second = (
+        Recording({"flops": np.array([1.0, 2.0])}),
+        Recording({"flops": np.ones(2), "own": np.ones(2)}),
+    )
     network = Chain(first, Dense(6, 4), second)
     network.initialise(streams)
     options = {"streams": streams, "batch_size": 16, "validation": data, "validation_batch": 32}
     history = fit(network, CrossEntropy(), SGD(0.1), data, epochs=2, **options)
-    assert first.steps == second.steps == [(epoch, 4 * (epoch - 1) + t) for epoch in (1, 2) for t in range(4)]
-    assert first.rows == [1, 1, *[32, 32, 6] * 2]  # one row to check training data and validation data each
+    assert (
+        first.steps
+        == second.steps
+        == [(epoch, 4 * (epoch - 1) + t) for epoch in (1, 2) for t in range(4)]
+    )
+    assert first.rows == [
+        1,
+        1,
+        *[32, 32, 6] * 2,
+    ]  # one row to check training data and validation data each
     dense_alone = Dense(6, 4)
     dense_alone.initialise(streams)
-    alone = fit(dense_alone, CrossEntropy(), SGD(0.1), data, epochs=2, streams=streams, batch_size=16)
+    alone = fit(
+        dense_alone, CrossEntropy(), SGD(0.1), data, epochs=2, streams=streams, batch_size=16
+    )
     np.testing.assert_array_equal(history["flops"] - alone["flops"], [[8, 12]] * 2)
     np.testing.assert_array_equal(history["own"], [[4, 4]] * 2)
     assert history["flops"].dtype == np.float64
@@ -259,12 +309,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(build, dtype, tmp
 
     second, its_optimiser = start()
     epoch = load(tmp_path / "network.npz", second, its_optimiser, streams=streams)
-    halves.append(fit(second, CrossEntropy(), its_optimiser, data, first_epoch=epoch + 1, **options))
+    halves.append(
+        fit(second, CrossEntropy(), its_optimiser, data, first_epoch=epoch + 1, **options)
+    )
     for here, there in zip(second.parameters(), network.parameters(), strict=True):
         np.testing.assert_array_equal(here.value, there.value)
     assert "running_error" in whole.curves
     for name in whole.curves:
-        np.testing.assert_array_equal(np.concatenate([half[name] for half in halves]), whole[name], err_msg=name)
+        np.testing.assert_array_equal(
+            np.concatenate([half[name] for half in halves]), whole[name], err_msg=name
+        )
 
 
 def test_nothing_is_left_to_train_after_the_last_epoch():
@@ -289,14 +343,18 @@ def test_streams_are_pure_functions_of_seed_run_and_purpose(seed, epoch, steps):
     assert (first != second).all()
     assert (first != noise([1, 2], row, epoch + 1)[0]).all()
     np.testing.assert_array_equal(first[:, 1:], noise([2], row)[0])
-    np.testing.assert_array_equal(first[:, 1:], noise([2, 2], row)[0])  # one run: drawn once, shared
+    np.testing.assert_array_equal(
+        first[:, 1:], noise([2, 2], row)[0]
+    )  # one run: drawn once, shared
     # the fresh rows, which come last, see the same noise whatever a queue holds before them
     np.testing.assert_array_equal(first, noise([1, 2], AOP(topk, 2, QueueMemory(3)))[0][..., 3:])
 
 
 def test_an_order_is_a_permutation_and_changes_every_epoch():
     streams = Streams(0, [0, 1])
-    orders = [np.concatenate(list(epoch_batches(streams, epoch, 12, 4)), axis=1) for epoch in (1, 2)]
+    orders = [
+        np.concatenate(list(epoch_batches(streams, epoch, 12, 4)), axis=1) for epoch in (1, 2)
+    ]
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.tile(np.arange(12), (2, 1)))
     assert (orders[0] != orders[1]).any()
@@ -335,7 +393,9 @@ def test_divergence_is_reported_where_it_happens_and_disturbs_no_other_replica()
             with np.errstate(all="ignore"):
                 loss = MeanSquaredError()
                 losses.append(loss.forward(network1.forward(x[rows]), y[rows])[0])
-                network1.backward(loss.backward(), Step(steps, np.array([1e80]), {network1: noise[t]}))
+                network1.backward(
+                    loss.backward(), Step(steps, np.array([1e80]), {network1: noise[t]})
+                )
                 network1.weight.value -= 1e80 * dense(network1.weight.grad)
                 network1.bias.value -= 1e80 * network1.bias.grad
             steps += 1
@@ -351,7 +411,9 @@ def test_weights_that_overflow_in_the_very_last_step_are_noticed():
     network, streams = Dense(1, 1), Streams()
     network.initialise(streams)
     network.weight.value[...], network.bias.value[...] = 0, 0
-    history = fit(network, MeanSquaredError(), SGD(1e10), (x, y), streams=streams, batch_size=4, epochs=1)
+    history = fit(
+        network, MeanSquaredError(), SGD(1e10), (x, y), streams=streams, batch_size=4, epochs=1
+    )
     assert np.isfinite(history["train_loss"]).all()
     assert history.diverged[0] == (1, 2)
 
@@ -366,14 +428,26 @@ def test_weights_that_overflow_in_the_very_last_step_are_noticed():
         ({"validation_batch": 0}, "expected a validation batch of at least 1 row, got 0"),
         ({"epochs": 0}, "expected batch size and epochs of at least 1, got 16 and 0"),
         ({"data": (np.empty((0, 6)), np.empty(0, int))}, "at least one, got 0 and 0"),
-        ({"data": (problem()[0], problem()[1][:-1])}, "as many samples as targets and at least one, got 70 and 69"),
-        ({"data": (np.full((70, 6), np.nan), problem()[1])}, "expected finite inputs, got 420 NaN or infinite values"),
-        ({"data": (problem()[0], problem()[1] + 1)}, r"expected labels 0\.\.3, got 1\.\.4; the network has 4 outputs"),
+        (
+            {"data": (problem()[0], problem()[1][:-1])},
+            "as many samples as targets and at least one, got 70 and 69",
+        ),
+        (
+            {"data": (np.full((70, 6), np.nan), problem()[1])},
+            "expected finite inputs, got 420 NaN or infinite values",
+        ),
+        (
+            {"data": (problem()[0], problem()[1] + 1)},
+            r"expected labels 0\.\.3, got 1\.\.4; the network has 4 outputs",
+        ),
         ({"data": (problem()[0], problem()[1] - 1)}, r"expected labels 0\.\.3, got -1\.\.2"),
         ({"data": (problem()[0], problem()[1] + 0.5)}, "expected integer class labels"),
         ({"validation": (np.full((70, 6), np.inf), problem()[1])}, "expected finite inputs"),
         ({"streams": Streams(0, [0, 1])}, "expected a network of R = 2 replicas, got 1"),
-        ({"loss": MeanSquaredError()}, r"expected finite floating-point targets \[n, 4\], got int64 \[70\]"),
+        (
+            {"loss": MeanSquaredError()},
+            r"expected finite floating-point targets \[n, 4\], got int64 \[70\]",
+        ),
     ],
 )
 def test_fit_refuses_with_a_sentence_and_trains_nothing(change, sentence):
@@ -418,7 +492,11 @@ def test_stack_makes_knobs_of_what_differs_and_refuses_what_is_unlike():
             stack([AOP(topk, 8, QueueMemory(4)), unlike])
     mixed = side_by_side([Exact(), AOP(topk, 2), AOP(topk, 3), Exact()])
     assert [where for where, _ in mixed.parts] == [slice(0, 1), slice(1, 3), slice(3, 4)]
-    for parts in ([(slice(1, 2), Exact())], [(slice(0, 2), Exact()), (slice(1, 3), Exact())], [(slice(0, 0), Exact())]):
+    for parts in (
+        [(slice(1, 2), Exact())],
+        [(slice(0, 2), Exact()), (slice(1, 3), Exact())],
+        [(slice(0, 0), Exact())],
+    ):
         with pytest.raises(ValueError, match="slices that follow each other from 0 to R"):
             Stacked(parts)
     with pytest.raises(ValueError, match=r"expected a stack of R = 2 replicas, got slices up to 1"):

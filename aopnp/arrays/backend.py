@@ -20,7 +20,9 @@ Array: TypeAlias = NDArray[Any]
 DEVICES = {"cpu": "numpy", "gpu": "cupy", "cuda-sim": "aopnp.arrays.cuda_sim.device"}
 """Device -> the array module that keeps its arrays there."""
 
-CURE = "install CuPy for the driver here: pip install 'aopnp[cuda13]' (or 'aopnp[cuda12]'), never both"
+CURE = (
+    "install CuPy for the driver here: pip install 'aopnp[cuda13]' (or 'aopnp[cuda12]'), never both"
+)
 
 _DOUBLE = """extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }"""
 
@@ -86,7 +88,9 @@ def probe(device: str) -> tuple[bool, str]:
         got = to_host(x.reshape(2, 2) @ x.reshape(2, 2))
     except ImportError as error:
         return False, f"CuPy cannot be imported: {error}"
-    except Exception as error:  # a driver can fail in many ways: each of them is the reason that is reported
+    except (
+        Exception
+    ) as error:  # a driver can fail in many ways: each of them is the reason that is reported
         return False, f"{type(error).__name__}: {error}"
     if not np.array_equal(got, [[8, 12], [24, 44]]):
         return False, f"{name} computes wrongly: {got.tolist()} for [[8, 12], [24, 44]]"
@@ -108,4 +112,6 @@ def _check_one_cupy() -> None:
         except PackageNotFoundError:
             continue
     if len(found) > 1:
-        raise RuntimeError(f"{' and '.join(found)} are installed together; uninstall both, then install one")
+        raise RuntimeError(
+            f"{' and '.join(found)} are installed together; uninstall both, then install one"
+        )

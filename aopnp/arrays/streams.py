@@ -41,7 +41,9 @@ class Streams:
     def __init__(self, seed: int = 0, runs: Sequence[int] = (0,)) -> None:
         self.seed, self.runs = int(seed), tuple(int(run) for run in runs)
         if not self.runs or min(self.runs) < 0 or self.seed < 0:
-            raise ValueError(f"expected seed >= 0 and at least one run >= 0, got seed {seed} and runs {list(runs)}")
+            raise ValueError(
+                f"expected seed >= 0 and at least one run >= 0, got seed {seed} and runs {list(runs)}"
+            )
         self._keys: dict[tuple[object, ...], Array] = {}
 
     @property
@@ -49,10 +51,15 @@ class Streams:
         """Number of replicas R."""
         return len(self.runs)
 
-    def draw(self, purpose: Purpose, *index: int, sample: Callable[[np.random.Generator], Array]) -> Array:
+    def draw(
+        self, purpose: Purpose, *index: int, sample: Callable[[np.random.Generator], Array]
+    ) -> Array:
         """Return `sample(generator)` of each replica, stacked [R, ...]; [1, ...] if all replicas share one run."""
         distinct = dict.fromkeys(self.runs)
-        drawn = {run: sample(np.random.default_rng(self._sequence(run, purpose, *index))) for run in distinct}
+        drawn = {
+            run: sample(np.random.default_rng(self._sequence(run, purpose, *index)))
+            for run in distinct
+        }
         return np.stack([drawn[run] for run in (distinct if len(distinct) == 1 else self.runs)])
 
     def uniform(
@@ -92,20 +99,37 @@ class Streams:
         return pairs.reshape(*u.shape[:-1], -1)[..., :size]
 
     def signs(
-        self, purpose: Purpose, *index: int, step: int, size: int, xp: ModuleType, copies: Sequence[int], dtype: Any
+        self,
+        purpose: Purpose,
+        *index: int,
+        step: int,
+        size: int,
+        xp: ModuleType,
+        copies: Sequence[int],
+        dtype: Any,
     ) -> Array:
         """Return 1 or -1, each with probability 1/2, of `dtype` [copies, R or 1, size], one bit of noise each."""
         keys, counters = self._places(purpose, index, step, copies, xp)
-        return signs(keys, counters, xp.ones(len(keys), dtype), S=size).reshape(len(copies), -1, size)
+        return signs(keys, counters, xp.ones(len(keys), dtype), S=size).reshape(
+            len(copies), -1, size
+        )
 
     def _places(
-        self, purpose: Purpose, index: tuple[int, ...], step: int, copies: Sequence[int] | None, xp: ModuleType
+        self,
+        purpose: Purpose,
+        index: tuple[int, ...],
+        step: int,
+        copies: Sequence[int] | None,
+        xp: ModuleType,
     ) -> tuple[Array, Array]:
         """Return the keys of all replicas, once a copy, and the counters of `step`: the copy is in the high word."""
         name = (xp.__name__, purpose, *index)
         if name not in self._keys:
             runs = self.runs if len(set(self.runs)) > 1 else self.runs[:1]
-            each = [self._sequence(run, purpose, *index).generate_state(1, np.uint64).view(np.int64) for run in runs]
+            each = [
+                self._sequence(run, purpose, *index).generate_state(1, np.uint64).view(np.int64)
+                for run in runs
+            ]
             self._keys[name] = xp.asarray(np.concatenate(each))
         keys = self._keys[name]
         if copies is None:

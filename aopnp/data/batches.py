@@ -12,8 +12,12 @@ from aopnp.arrays.backend import Array
 from aopnp.arrays.streams import Purpose, Streams
 
 
-def epoch_batches(streams: Streams, epoch: int, samples: int, batch_size: int, xp: ModuleType = np) -> Iterator[Array]:
+def epoch_batches(
+    streams: Streams, epoch: int, samples: int, batch_size: int, xp: ModuleType = np
+) -> Iterator[Array]:
     """Yield the sample indices of each batch of an epoch, in arrays of `xp`: [R, M], or [1, M] if one run is shared."""
-    order = xp.asarray(streams.draw(Purpose.ORDER, epoch, sample=lambda generator: generator.permutation(samples)))
+    order = xp.asarray(
+        streams.draw(Purpose.ORDER, epoch, sample=lambda generator: generator.permutation(samples))
+    )
     for start in range(0, samples - batch_size + 1, batch_size):
         yield order[:, start : start + batch_size]

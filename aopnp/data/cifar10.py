@@ -55,7 +55,11 @@ def load_cifar10(data_dir: str | Path | None = None, *, complete: bool = False) 
     folder = data_folder(data_dir) / "cifar10"
     if (folder / UNPACKED).exists():
         return _joined(lambda name: _read(folder / UNPACKED / name, parse, folder / UNPACKED))
-    if (folder / SUBSET).exists() and not complete and not (data_folder(data_dir) / ARCHIVE.path).exists():
+    if (
+        (folder / SUBSET).exists()
+        and not complete
+        and not (data_folder(data_dir) / ARCHIVE.path).exists()
+    ):
         return _read(folder / SUBSET, parse_subset, folder / SUBSET)
     return load(ARCHIVE, parse_archive, data_dir)
 
@@ -63,7 +67,9 @@ def load_cifar10(data_dir: str | Path | None = None, *, complete: bool = False) 
 def parse(data: bytes) -> tuple[Bytes, Bytes]:
     """Pictures [10000, 3072], channels last, and classes [10000] of one file of records; DataError for others."""
     if len(data) != RECORDS * (1 + PIXELS):
-        raise DataError(f"expected {RECORDS} records of {1 + PIXELS} bytes, got {len(data)} bytes in all")
+        raise DataError(
+            f"expected {RECORDS} records of {1 + PIXELS} bytes, got {len(data)} bytes in all"
+        )
     records = np.frombuffer(data, np.uint8).reshape(RECORDS, 1 + PIXELS)
     planes = records[:, 1:].reshape(RECORDS, 3, 32, 32)
     return planes.transpose(0, 2, 3, 1).reshape(RECORDS, PIXELS), _classes(records[:, 0].copy())
@@ -74,7 +80,9 @@ def parse_archive(data: bytes) -> ImageData:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = {member.name.rpartition("/")[2]: member for member in archive if member.isfile()}
         if missing := [name for name in BATCHES if name not in found]:
-            raise DataError(f"expected {', '.join(missing)} in the archive, got {', '.join(found) or 'nothing'}")
+            raise DataError(
+                f"expected {', '.join(missing)} in the archive, got {', '.join(found) or 'nothing'}"
+            )
         contents = {name: archive.extractfile(found[name]) for name in BATCHES}
         return _joined(lambda name: parse(contents[name].read()))  # type: ignore[union-attr]
 
@@ -84,14 +92,31 @@ def parse_subset(data: bytes) -> ImageData:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in SUBSET_SHAPES}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
-        raise DataError(f"expected arrays {', '.join(SUBSET_SHAPES)} in an npz file, got {error}") from None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            f"expected arrays {', '.join(SUBSET_SHAPES)} in an npz file, got {error}"
+        ) from None
     for name, array in arrays.items():
         if array.shape != SUBSET_SHAPES[name] or array.dtype != np.uint8:
-            raise DataError(f"expected {name} uint8 {SUBSET_SHAPES[name]}, got {array.dtype} {array.shape}")
-    digest = hashlib.md5(b"".join(array.tobytes() for array in arrays.values()), usedforsecurity=False).hexdigest()
+            raise DataError(
+                f"expected {name} uint8 {SUBSET_SHAPES[name]}, got {array.dtype} {array.shape}"
+            )
+    digest = hashlib.md5(
+        b"".join(array.tobytes() for array in arrays.values()), usedforsecurity=False
+    ).hexdigest()
     if digest != SUBSET_MD5:
-        raise DataError(f"expected the first pictures of CIFAR-10 with md5 {SUBSET_MD5}, got {digest}")
+        raise DataError(
+            f"expected the first pictures of CIFAR-10 with md5 {SUBSET_MD5}, got {digest}"
+        )
     x_train, y_train, x_test, y_test = arrays.values()
     return ImageData(x_train.reshape(-1, PIXELS), y_train, x_test.reshape(-1, PIXELS), y_test)
 
@@ -107,7 +132,11 @@ def _read(path: Path, parse: Callable[[bytes], T], unit: Path) -> T:
     try:
         return parse(path.read_bytes())
     except (DataError, OSError) as error:
-        problem = error if isinstance(error, DataError) else f"expected a readable file, got none ({error.strerror})"
+        problem = (
+            error
+            if isinstance(error, DataError)
+            else f"expected a readable file, got none ({error.strerror})"
+        )
         raise DataError(
             f"{path}: {problem}; move {unit} away so that all is downloaded again (public source: {ARCHIVE.source})."
         ) from None

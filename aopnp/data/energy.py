@@ -52,7 +52,9 @@ def _numbers(line: str, where: str) -> list[float]:
     cells = line.split(",")
     if len(cells) != len(ENERGY_COLUMNS):
         raise DataError(f"{where}: expected {len(ENERGY_COLUMNS)} cells, got {len(cells)}")
-    return [_number(cell, f"{where}, {name}") for cell, name in zip(cells, ENERGY_COLUMNS, strict=True)]
+    return [
+        _number(cell, f"{where}, {name}") for cell, name in zip(cells, ENERGY_COLUMNS, strict=True)
+    ]
 
 
 def _number(cell: str, where: str) -> float:

@@ -28,7 +28,9 @@ class DataFile:
     url: str
     source: str  # the public page that errors name
     published: str  # checksum of the file as published
-    content: str | None = None  # of the uncompressed bytes; None: the file must equal the published one
+    content: str | None = (
+        None  # of the uncompressed bytes; None: the file must equal the published one
+    )
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
@@ -84,9 +86,13 @@ def _download(file: DataFile, path: Path) -> None:
     try:
         import pooch
     except ImportError:
-        raise _missing(file, path, "downloading it needs pooch (pip install 'aopnp[experiments]')") from None
+        raise _missing(
+            file, path, "downloading it needs pooch (pip install 'aopnp[experiments]')"
+        ) from None
     _make_writable(file, path)
-    http = pooch.HTTPDownloader(timeout=10, stream=False)  # an unread stream would keep its socket open
+    http = pooch.HTTPDownloader(
+        timeout=10, stream=False
+    )  # an unread stream would keep its socket open
     try:
         with _quiet(pooch.get_logger()):
             pooch.retrieve(file.url, file.published, path.name, path.parent, downloader=http)

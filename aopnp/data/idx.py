@@ -19,7 +19,9 @@ def parse(data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Values uint8 [*shape] of an IDX file; DataError where magic number, dimensions or length differ."""
     header = struct.Struct(f">{1 + len(shape)}I")
     if len(data) < header.size:
-        raise DataError(f"expected an IDX header of {header.size} bytes, got {len(data)} bytes in all")
+        raise DataError(
+            f"expected an IDX header of {header.size} bytes, got {len(data)} bytes in all"
+        )
     magic, *dimensions = header.unpack_from(data)
     if magic != UNSIGNED_BYTES + len(shape):
         raise DataError(f"expected the IDX magic number {UNSIGNED_BYTES + len(shape)}, got {magic}")

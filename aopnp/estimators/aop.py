@@ -56,14 +56,26 @@ class AOP(Estimator):
         return self.memory.start(x, g)
 
     def __call__(
-        self, x: Array, g: Array, state: Any, noise: Array | None, step: Step, multiply: Multiply = as_they_are
+        self,
+        x: Array,
+        g: Array,
+        state: Any,
+        noise: Array | None,
+        step: Step,
+        multiply: Multiply = as_they_are,
     ) -> Gradient:
         xp = array_module(x, g)
         k = self._kept(g.shape[-2], step.epoch, len(g))
-        candidates = self.memory.candidates(state, xp.ascontiguousarray(x), xp.ascontiguousarray(g), step.lr)
+        candidates = self.memory.candidates(
+            state, xp.ascontiguousarray(x), xp.ascontiguousarray(g), step.lr
+        )
         selection = self._choose(candidates, noise, k)
-        a, b = gather(candidates.a, candidates.b, selection.rows, selection.weights, selection.count)
-        return self.memory.keep(state, candidates, selection, multiply(OuterProducts(a, b, selection.count)))
+        a, b = gather(
+            candidates.a, candidates.b, selection.rows, selection.weights, selection.count
+        )
+        return self.memory.keep(
+            state, candidates, selection, multiply(OuterProducts(a, b, selection.count))
+        )
 
     def select(self, a: Array, b: Array, noise: Array | None, step: Step) -> Selection | None:
         k = self._kept(b.shape[1], step.epoch, len(b))

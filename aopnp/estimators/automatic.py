@@ -68,9 +68,13 @@ class Automatic(Estimator):
 
     def __post_init__(self) -> None:
         if not np.all((np.asarray(self.share) >= 0) & (np.asarray(self.share) < np.inf)):
-            raise ValueError(f"expected a finite share of at least 0 of the variance, got {self.share}; 0 is exact")
+            raise ValueError(
+                f"expected a finite share of at least 0 of the variance, got {self.share}; 0 is exact"
+            )
         if self.every < 1:
-            raise ValueError(f"expected to choose K every 1 or more steps, got every = {self.every}")
+            raise ValueError(
+                f"expected to choose K every 1 or more steps, got every = {self.every}"
+            )
 
     def slots(self, batch_size: int) -> int:
         return batch_size
@@ -98,9 +102,13 @@ class Automatic(Estimator):
     def _choose(self, x: Array, g: Array, exact: Array) -> Array:
         """Return k int64 [R], on the host, for x [R or 1, n, N], g [R, n, P] and their product `exact`."""
         xp = array_module(x, g)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a square is multiplied exactly
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # what is too large for a square is multiplied exactly
             w = xp.exp(log_norms(xp.ascontiguousarray(x), xp.ascontiguousarray(g)))
-            return to_host(fewest(w, xp.asarray(each(self.share, len(g))) * batch_variance(w, exact)))
+            return to_host(
+                fewest(w, xp.asarray(each(self.share, len(g))) * batch_variance(w, exact))
+            )
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
         """What sampling costs, and 1 / every of the norms of all pairs and of the product (at most a term's flops).
@@ -129,7 +137,9 @@ def fewest(w: Array, T: Array) -> Array:
     xp, n = array_module(w, T), w.shape[1]
     w = xp.sort(w, -1)
     C, Q = xp.cumsum(w, -1), xp.cumsum(w**2, -1)
-    B = xp.cumsum(C[:, :-1] * xp.diff(w, axis=-1), -1)  # B_2, B_3, ... without cancellation; B_1 = 0
+    B = xp.cumsum(
+        C[:, :-1] * xp.diff(w, axis=-1), -1
+    )  # B_2, B_3, ... without cancellation; B_1 = 0
     u = 1 + (T[:, None] >= B).sum(-1, keepdims=True)
     C_u, Q_u = (xp.take_along_axis(sums, u - 1, 1)[:, 0] for sums in (C, Q))
     usable = (T > 0) & xp.isfinite(T)

@@ -30,7 +30,13 @@ class Estimator:
         return ()
 
     def __call__(
-        self, x: Array, g: Array, state: Any, noise: Array | None, step: Step, multiply: Multiply = as_they_are
+        self,
+        x: Array,
+        g: Array,
+        state: Any,
+        noise: Array | None,
+        step: Step,
+        multiply: Multiply = as_they_are,
     ) -> Gradient:
         """Return the estimate [R, N, P] of X^T G and update `state` in place.
 

@@ -16,7 +16,13 @@ class Exact(Estimator):
     """`X^T G`, nothing left out."""
 
     def __call__(
-        self, x: Array, g: Array, state: Any, noise: Array | None, step: Step, multiply: Multiply = as_they_are
+        self,
+        x: Array,
+        g: Array,
+        state: Any,
+        noise: Array | None,
+        step: Step,
+        multiply: Multiply = as_they_are,
     ) -> OuterProducts:
         xp = array_module(x, g)
         x, g = xp.ascontiguousarray(x), xp.ascontiguousarray(g)

@@ -32,7 +32,9 @@ class Cost:
     """Expected time over the exact step's; below 1 it pays. Fixed costs of a call (tens of us) are not in it."""
 
 
-def expected_cost(M: int, N: int, P: int, K: int, *, itemsize: int = 4, intensity: float = INTENSITY) -> Cost:
+def expected_cost(
+    M: int, N: int, P: int, K: int, *, itemsize: int = 4, intensity: float = INTENSITY
+) -> Cost:
     """Return the Cost of K of M outer products, row memory included, in a layer of N inputs and P outputs.
 
     `expected_cost(256, 1024, 1024, 32).ratio < 1` says that it pays there. `intensity` is how many
@@ -53,8 +55,12 @@ def expected_cost(M: int, N: int, P: int, K: int, *, itemsize: int = 4, intensit
 def _check(M: int, N: int, P: int, K: int, itemsize: int, intensity: float) -> None:
     for name, value in {"M": M, "N": N, "P": P, "K": K, "itemsize": itemsize}.items():
         if not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}; count rows, not shares")
+            raise ValueError(
+                f"expected {name} to be an integer of at least 1, got {value!r}; count rows, not shares"
+            )
     if K > M:
         raise ValueError(f"expected 1 <= K <= M = {M}, got K = {K}; lower K or enlarge the batch")
     if not 0 < intensity < math.inf:
-        raise ValueError(f"expected a finite intensity > 0 in flops a byte, got {intensity}; CPUs have 1 to 20")
+        raise ValueError(
+            f"expected a finite intensity > 0 in flops a byte, got {intensity}; CPUs have 1 to 20"
+        )

@@ -55,7 +55,12 @@ class Tally:
         self._totals: dict[str, Array] = {}
 
     def add(
-        self, spender: Spender, like: Array, terms: Terms, kept: Array | None = None, share: Array | None = None
+        self,
+        spender: Spender,
+        like: Array,
+        terms: Terms,
+        kept: Array | None = None,
+        share: Array | None = None,
     ) -> None:
         """Count a step that kept `kept` [R] terms, None for all, of which `share` [R] of the input side is left.
 

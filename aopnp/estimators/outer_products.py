@@ -24,7 +24,9 @@ class OuterProducts:
     def dense(self) -> Array:
         """Return the sum as a matrix [R, N, P]."""
         shape = len(self.b), self.b.shape[-1], self.a.shape[-1]
-        out: Array = array_module(self.b).zeros(shape, self.b.dtype).swapaxes(-1, -2)  # as a dense layer's weights lie
+        out: Array = (
+            array_module(self.b).zeros(shape, self.b.dtype).swapaxes(-1, -2)
+        )  # as a dense layer's weights lie
         self.add_to(out, 1.0)
         return out
 

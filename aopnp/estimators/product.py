@@ -51,9 +51,13 @@ class Product:
 
     def exact(self, n: int, A: int, B: int, like: Array, share: Array | None = None) -> None:
         """Count an exact product of n terms of A and B numbers that the caller has made, for R = len(like) replicas."""
-        self.tally.add(self.estimator, like, Terms(n, A, B, 2 * A * B, like.dtype.itemsize), None, share)
+        self.tally.add(
+            self.estimator, like, Terms(n, A, B, 2 * A * B, like.dtype.itemsize), None, share
+        )
 
-    def select(self, a: Array, b: Array, noise: Array | None, step: Step, flops: int) -> Selection | None:
+    def select(
+        self, a: Array, b: Array, noise: Array | None, step: Step, flops: int
+    ) -> Selection | None:
         """Return which terms to keep, None for all; a [R or 1, n, ...], b [R, n, ...], each term costs `flops`."""
         selection = self.estimator.select(a, b, noise, step)
         n, A, B = b.shape[1], a[0, 0].size, b[0, 0].size

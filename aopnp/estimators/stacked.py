@@ -47,17 +47,30 @@ class Stacked(Estimator):
 
     def start(self, x: Array, g: Array) -> list[Any]:
         if self.parts[-1][0].stop != len(g):
-            raise ValueError(f"expected a stack of R = {len(g)} replicas, got slices up to {self.parts[-1][0].stop}")
+            raise ValueError(
+                f"expected a stack of R = {len(g)} replicas, got slices up to {self.parts[-1][0].stop}"
+            )
         return [estimator.start(_share(x, where), g[where]) for where, estimator in self.parts]
 
     def __call__(
-        self, x: Array, g: Array, state: list[Any], noise: Array | None, step: Step, multiply: Multiply = as_they_are
+        self,
+        x: Array,
+        g: Array,
+        state: list[Any],
+        noise: Array | None,
+        step: Step,
+        multiply: Multiply = as_they_are,
     ) -> SideBySide:
         def answer(where: slice, estimator: Estimator, own: Any) -> Gradient:
             own_noise, own_step = _own(estimator, where, g.shape[-2], noise, step)
             return estimator(_share(x, where), g[where], own, own_noise, own_step, multiply)
 
-        return SideBySide([(where, answer(where, e, own)) for (where, e), own in zip(self.parts, state, strict=True)])
+        return SideBySide(
+            [
+                (where, answer(where, e, own))
+                for (where, e), own in zip(self.parts, state, strict=True)
+            ]
+        )
 
     def select(self, a: Array, b: Array, noise: Array | None, step: Step) -> Selection | None:
         def choose(where: slice, estimator: Estimator) -> Selection | None:
@@ -77,7 +90,10 @@ class Stacked(Estimator):
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
         xp, A = array_module(kept), A + 0 * kept
         costs = [
-            [part + 0 * kept[:, where] for part in estimator.overhead(terms, kept[:, where], A[:, where])]
+            [
+                part + 0 * kept[:, where]
+                for part in estimator.overhead(terms, kept[:, where], A[:, where])
+            ]
             for where, estimator in self.parts
         ]
         return Overhead(*(xp.concatenate(column, axis=1) for column in zip(*costs, strict=True)))
@@ -93,7 +109,10 @@ def stack(members: Sequence[Any]) -> Any:
         raise ValueError(
             f"expected estimators of one kind, got {members}; put unlike ones next to each other with side_by_side"
         )
-    return replace(first, **{f.name: _stack_field([getattr(m, f.name) for m in members]) for f in fields(first)})
+    return replace(
+        first,
+        **{f.name: _stack_field([getattr(m, f.name) for m in members]) for f in fields(first)},
+    )
 
 
 def side_by_side(estimators: Iterable[Estimator]) -> Estimator:
@@ -103,7 +122,12 @@ def side_by_side(estimators: Iterable[Estimator]) -> Estimator:
     stacks = [stack(group) for group in groups]
     if len(groups) == 1:
         return stacks[0]
-    return Stacked([(slice(end - len(group), end), one) for end, group, one in zip(ends, groups, stacks, strict=True)])
+    return Stacked(
+        [
+            (slice(end - len(group), end), one)
+            for end, group, one in zip(ends, groups, stacks, strict=True)
+        ]
+    )
 
 
 def _stack_field(values: list[Any]) -> Any:
@@ -117,11 +141,14 @@ def _kind(member: Any) -> Any:
     if not is_dataclass(member):
         return None if isinstance(member, int | float) else member
     return type(member), *(
-        getattr(member, f.name) if f.metadata.get("shared") else _kind(getattr(member, f.name)) for f in fields(member)
+        getattr(member, f.name) if f.metadata.get("shared") else _kind(getattr(member, f.name))
+        for f in fields(member)
     )
 
 
-def _own(estimator: Estimator, where: slice, n: int, noise: Array | None, step: Step) -> tuple[Array | None, Step]:
+def _own(
+    estimator: Estimator, where: slice, n: int, noise: Array | None, step: Step
+) -> tuple[Array | None, Step]:
     """Return the noise and the step of one part, for sums of n terms."""
     slots = estimator.slots(n)
     # Noise belongs to slots counted from the last: a part takes as many as it has, as it would alone.

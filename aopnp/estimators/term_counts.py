@@ -68,7 +68,9 @@ def check_size(size: Size) -> None:
         return
     k = np.asarray(size)
     if k.dtype.kind not in "iu" or k.min() < 0:
-        raise ValueError(f"expected K to be an integer of at least 0, got k = {size!r}; keep 0 or more of the products")
+        raise ValueError(
+            f"expected K to be an integer of at least 0, got k = {size!r}; keep 0 or more of the products"
+        )
 
 
 class Kept(NamedTuple):
@@ -86,7 +88,9 @@ def kept_of(size: Size, n: int, epoch: int, replicas: int) -> Kept:
     """Return how many of n terms `size` keeps. Raises ValueError where a fixed K is larger than n."""
     k = each(size(n, epoch) if isinstance(size, SizeRule) else size, replicas, np.int64)
     if k.max() > n:
-        raise ValueError(f"expected 0 <= K <= M = {n}, got k = {k.max()}; lower k or enlarge the batch")
+        raise ValueError(
+            f"expected 0 <= K <= M = {n}, got k = {k.max()}; lower k or enlarge the batch"
+        )
     return Kept(k, bool(k.min() == n), bool(k.max() == n))
 
 

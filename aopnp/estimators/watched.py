@@ -53,7 +53,13 @@ class Watched(Estimator):
         return WatchedState(self.estimator.start(x, g))
 
     def __call__(
-        self, x: Array, g: Array, state: WatchedState, noise: Array | None, step: Step, multiply: Multiply = as_they_are
+        self,
+        x: Array,
+        g: Array,
+        state: WatchedState,
+        noise: Array | None,
+        step: Step,
+        multiply: Multiply = as_they_are,
     ) -> Gradient:
         exact = dense(Exact()(x, g, (), None, step, multiply))
         answer = self.estimator(x, g, state.inner, noise, step, multiply)
@@ -72,7 +78,9 @@ class Watched(Estimator):
         return self.estimator.select(a, b, noise, step)
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        return self.estimator.overhead(terms, kept, A)  # watching is a measurement: it is not on the bill
+        return self.estimator.overhead(
+            terms, kept, A
+        )  # watching is a measurement: it is not on the bill
 
     def observations(self, state: WatchedState) -> dict[str, Array]:
         means = {name: total / state.steps for name, total in state.totals.items()}

@@ -23,7 +23,10 @@ ACTIVATIONS: dict[str, type[Activation]] = {
     "sigmoid": Sigmoid,
     "softmax": Softmax,
 }
-LOSSES: dict[str, type[Loss]] = {"mean_squared_error": MeanSquaredError, "cross_entropy": CrossEntropy}
+LOSSES: dict[str, type[Loss]] = {
+    "mean_squared_error": MeanSquaredError,
+    "cross_entropy": CrossEntropy,
+}
 
 __all__ = [
     "ACTIVATIONS",

@@ -13,7 +13,9 @@ class Activation(Layer):
         """Return J v for v [..., R, M, P] at the last forward's input."""
         raise NotImplementedError
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         return self.jacobian_product(g) if needs_input else None
 
     def tangent(self, u: Array) -> Array:

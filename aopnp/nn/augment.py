@@ -29,16 +29,22 @@ class RandomCropFlip(Layer):
             raise ValueError(f"expected a padding of at least 0 pixels, got {padding}")
         self.padding = padding
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         self.streams, self.number = streams, index
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         if x.ndim != 5:
-            raise ValueError(f"expected images [R or 1, M, H, W, C], got shape {x.shape}; reshape them")
+            raise ValueError(
+                f"expected images [R or 1, M, H, W, C], got shape {x.shape}; reshape them"
+            )
         self.pixels = self._draw(x, step.index) if step.training else None
         return self.tangent(x)
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         if self.pixels is None or not needs_input:
             return g if needs_input else None
         p, (R, M, H, W, C) = self.padding, g.shape
@@ -57,12 +63,18 @@ class RandomCropFlip(Layer):
     def _draw(self, x: Array, step: int) -> tuple[Array, Array]:
         """Return the rows [R or 1, M, H] and columns [R or 1, M, W] of padded images that are picked."""
         if self.streams is None:
-            raise ValueError("expected an initialised RandomCropFlip, got one without streams; call initialise first")
+            raise ValueError(
+                "expected an initialised RandomCropFlip, got one without streams; call initialise first"
+            )
         xp, (_, M, H, W, _) = array_module(x), x.shape
-        drawn = self.streams.uniform(Purpose.NOISE, self.number, step=step, size=3 * M, xp=xp).reshape(-1, M, 3)
+        drawn = self.streams.uniform(
+            Purpose.NOISE, self.number, step=step, size=3 * M, xp=xp
+        ).reshape(-1, M, 3)
         shift = xp.floor(drawn[..., :2] * (2 * self.padding + 1)).astype(np.int64)
         flipped, columns = drawn[..., 2:] < 0.5, xp.arange(W)
-        return xp.arange(H) + shift[..., :1], xp.where(flipped, columns[::-1], columns) + shift[..., 1:]
+        return xp.arange(H) + shift[..., :1], xp.where(flipped, columns[::-1], columns) + shift[
+            ..., 1:
+        ]
 
     def _places(self, images: Array) -> tuple[Array, ...]:
         """Return the index arrays of the picked pixels in padded `images`; replica i takes the draw of i modulo R."""

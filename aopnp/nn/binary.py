@@ -47,7 +47,9 @@ class BinaryDense(Dense):
     ) -> None:
         super().__init__(*arguments, init=init, **options)
         if not isinstance(storage, Storage):
-            raise TypeError(f"expected a storage of soft weights, got {storage!r}; SOFT_WEIGHTS has them by name")
+            raise TypeError(
+                f"expected a storage of soft weights, got {storage!r}; SOFT_WEIGHTS has them by name"
+            )
         if masked and isinstance(storage, Levels) and storage.bits == 1:
             raise ValueError(
                 "expected soft weights of more than one bit with masked gradients, got one bit: every weight lies at "
@@ -55,7 +57,9 @@ class BinaryDense(Dense):
             )
         self.storage, self.with_bias, self.masked, self.scaled = storage, bias, masked, scaled
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         super().initialise(streams, dtype, device, index)
 
         def uniform(step: int, n: int, xp: Any) -> Array:
@@ -67,9 +71,15 @@ class BinaryDense(Dense):
             self.bias.value[...] = 0
 
     def parameters(self) -> list[Parameter]:
-        return [parameter for parameter in super().parameters() if self.with_bias or parameter is not self.bias]
+        return [
+            parameter
+            for parameter in super().parameters()
+            if self.with_bias or parameter is not self.bias
+        ]
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         dx = super().backward(g, step, needs_input=needs_input)
         if self.masked and self.weight.grad is not None:
             self.take_gradients(dense(self.weight.grad) * self._inside(), self.bias.grad)

@@ -47,20 +47,39 @@ class Conv2d(Dense):
         feedback: Feedback = Transpose(),  # noqa: B008
         init: Initialiser = uniform_fan_in,
     ) -> None:
-        self.geometry, self.channels, self.unit = Geometry(pair(kernel, "kernel"), stride, padding), channels, unit
+        self.geometry, self.channels, self.unit = (
+            Geometry(pair(kernel, "kernel"), stride, padding),
+            channels,
+            unit,
+        )
         if unit not in ("patch", "example"):
-            raise ValueError(f"expected the unit of the weight gradient's sum to be patch or example, got {unit!r}")
+            raise ValueError(
+                f"expected the unit of the weight gradient's sum to be patch or example, got {unit!r}"
+            )
         if unit == "example" and not estimator.factored:
             raise ValueError(
                 f"expected an estimator that answers with pairs where an example is the unit, got {estimator}; "
                 "a residual is a matrix: take unit='patch', or another memory"
             )
-        if unit == "patch" and isinstance(estimator, AOP) and not estimator.remembers and estimator.score == Norms():
-            estimator = replace(estimator, score=PatchNorms(self))  # the same ranking, from the image
+        if (
+            unit == "patch"
+            and isinstance(estimator, AOP)
+            and not estimator.remembers
+            and estimator.score == Norms()
+        ):
+            estimator = replace(
+                estimator, score=PatchNorms(self)
+            )  # the same ranking, from the image
         A, B = self.geometry.kernel
         inputs = A * B * channels
         super().__init__(
-            inputs, outputs, estimator, forward=forward, input_gradient=input_gradient, feedback=feedback, init=init
+            inputs,
+            outputs,
+            estimator,
+            forward=forward,
+            input_gradient=input_gradient,
+            feedback=feedback,
+            init=init,
         )
 
     @property
@@ -77,7 +96,9 @@ class Conv2d(Dense):
         self.image = self.kept.take(x)
         return self._on_images(self.affine(unfold_images(self.image, self.geometry)))
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         return super().backward(g.reshape(len(g), -1, self.outputs), step, needs_input=needs_input)
 
     def input_gradient(self, g: Array, step: Step) -> Array:
@@ -119,7 +140,9 @@ class Conv2d(Dense):
         if self.unit == "example" or not self.weight_product.estimator.slots(1):
             return terms
         if not hasattr(self, "positions"):
-            raise ValueError(f"expected a forward pass before noise is drawn, got none: {self} knows no image size")
+            raise ValueError(
+                f"expected a forward pass before noise is drawn, got none: {self} knows no image size"
+            )
         I, J = self.positions  # noqa: E741 - an axis
         return terms | {"weight": batch_size * I * J}
 

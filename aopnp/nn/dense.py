@@ -30,7 +30,9 @@ class Dense(Weighted):
         self.x, self.w = x, self.kept.take_weights(self.weight.numbers())
         return x @ self.w + self.bias.value[..., None, :]
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         if not step.probing:
             self.take_gradients(self.kept.put_weights(self.weight_gradient(g, step)), g.sum(-2))
         return self.kept.put(self.input_gradient(g, step)) if needs_input else None

@@ -26,7 +26,9 @@ class Dropout(Activation):
             raise ValueError(f"expected a dropout rate of at least 0 and below 1, got {rate}")
         self.rate = rate
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         self.streams, self.number = streams, index
 
     def mask_shape(self, x: Array) -> tuple[int, ...]:
@@ -42,9 +44,13 @@ class Dropout(Activation):
 
     def _mask(self, x: Array, step: int) -> Array:
         if self.streams is None:
-            raise ValueError("expected an initialised Dropout, got one without streams; call initialise(streams) first")
+            raise ValueError(
+                "expected an initialised Dropout, got one without streams; call initialise(streams) first"
+            )
         shape = self.mask_shape(x)
-        drawn = self.streams.uniform(Purpose.NOISE, self.number, step=step, size=math.prod(shape), xp=array_module(x))
+        drawn = self.streams.uniform(
+            Purpose.NOISE, self.number, step=step, size=math.prod(shape), xp=array_module(x)
+        )
         kept: Array = drawn.reshape(-1, *shape) > self.rate
         return kept.astype(x.dtype) / (1 - self.rate)
 

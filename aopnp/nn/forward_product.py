@@ -16,7 +16,12 @@ class ForwardProduct(Product):
     counting = False
 
     def choose(
-        self, x: Array, weight: Parameter, noise: Callable[[str, Step], Array | None], step: Step, rows: int
+        self,
+        x: Array,
+        weight: Parameter,
+        noise: Callable[[str, Step], Array | None],
+        step: Step,
+        rows: int,
     ) -> AllInputs | KeptInputs:
         """Return the inputs of x [R or 1, M, ..., C] to multiply, for `rows` rows of outputs, and count the product."""
         self.counting = step.training

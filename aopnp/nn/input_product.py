@@ -20,7 +20,9 @@ class InputProduct(Product):
     def __init__(self, estimator: Estimator, feedback: Feedback) -> None:
         super().__init__(estimator)
         if not isinstance(feedback, Feedback):
-            raise TypeError(f"expected a feedback like RandomFeedback(), got {feedback!r}; FEEDBACKS has them by name")
+            raise TypeError(
+                f"expected a feedback like RandomFeedback(), got {feedback!r}; FEEDBACKS has them by name"
+            )
         self.feedback = feedback
 
     def parameters(self) -> list[Parameter]:
@@ -38,21 +40,32 @@ class InputProduct(Product):
 
         def normal(size: int) -> Array:
             xp = array_module(b)
-            return self.streams.normal(Purpose.NOISE, self.number, step=step.index, size=size, xp=xp)
+            return self.streams.normal(
+                Purpose.NOISE, self.number, step=step.index, size=size, xp=xp
+            )
 
         if self.feedback.advances and step.training:
             self.beside += self.feedback.advance(w, b, normal, step)
         return self.feedback.matrix(w, b)
 
     def down(
-        self, g: Array, w: Array, noise: Array | None, step: Step, *, inputs: int, share: Array | None = None
+        self,
+        g: Array,
+        w: Array,
+        noise: Array | None,
+        step: Step,
+        *,
+        inputs: int,
+        share: Array | None = None,
     ) -> Array:
         """Return dX [R, rows, N] of g [R, rows, P] and w [R, N, P]; a probing pass neither estimates nor counts."""
         if step.probing or isinstance(self.estimator, Exact):
             if not step.probing:
                 self.exact(w.shape[-1], inputs, g.shape[1], g, share)
             return g @ w.swapaxes(-1, -2)
-        estimate = self(w.swapaxes(-1, -2), g.swapaxes(-1, -2), noise, step, inputs=inputs, share=share)
+        estimate = self(
+            w.swapaxes(-1, -2), g.swapaxes(-1, -2), noise, step, inputs=inputs, share=share
+        )
         dx = array_module(g).zeros((len(g), g.shape[1], w.shape[1]), g.dtype)
         add_scaled(dx.swapaxes(-1, -2), estimate, 1.0)  # the sum of w_p g_p^T is the transpose
         return dx
@@ -64,6 +77,8 @@ class InputProduct(Product):
     def restore(self, saved: dict[str, Any], layer: str) -> None:
         """Take over what `own` returned; ValueError, which names the layer, where it is another feedback's."""
         if ("feedback" in saved) != bool(self.own()):
-            raise ValueError(f"{layer}: expected what was saved with the feedback {self.feedback}, got another's")
+            raise ValueError(
+                f"{layer}: expected what was saved with the feedback {self.feedback}, got another's"
+            )
         for name, value in self.own().items():
             value[...] = saved[name]

@@ -55,14 +55,18 @@ class Layer:
         """Return the trained arrays of this layer and of all layers inside it."""
         return []
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         """Draw the initial values, of `dtype`, onto `device`, as layer number `index` of a network; forget state."""
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         """Return the output [R, M, P] of the input x [R or 1, M, N]."""
         raise NotImplementedError
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         """Fill the parameters' gradients from g = dloss/doutput [R, M, P]; return dloss/dinput if it is needed."""
         raise NotImplementedError
 
@@ -116,7 +120,9 @@ class Chain(Layer):
     def parameters(self) -> list[Parameter]:
         return [parameter for layer in self.layers for parameter in layer.parameters()]
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         for number, layer in enumerate(self.walk(), start=index):
             layer.initialise(streams, dtype, device, number)
 
@@ -125,9 +131,13 @@ class Chain(Layer):
             x = layer.forward(x, step)
         return x
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         carried: Any = g
-        for layer, wanted in zip(reversed(self.layers), reversed(self._wanted(step, needs_input)[:-1]), strict=True):
+        for layer, wanted in zip(
+            reversed(self.layers), reversed(self._wanted(step, needs_input)[:-1]), strict=True
+        ):
             if wanted or layer.parameters():
                 carried = layer.backward(carried, step, needs_input=wanted)
         return carried if needs_input else None
@@ -155,7 +165,10 @@ class Chain(Layer):
         A piece ends with a layer that does not listen, whose backward takes None; one chain where all listen.
         """
         ends = [i + 1 for i, layer in enumerate(self.layers[:-1]) if not layer.listens(step)]
-        return [Chain(*self.layers[a:b]) for a, b in zip([0, *ends], [*ends, len(self.layers)], strict=True)]
+        return [
+            Chain(*self.layers[a:b])
+            for a, b in zip([0, *ends], [*ends, len(self.layers)], strict=True)
+        ]
 
     def tangent(self, u: Any) -> Array:
         for layer in self.layers:

@@ -76,15 +76,21 @@ class CrossEntropy(Loss):
 
     def forward(self, y: Array, target: Array) -> Array:
         if target.ndim != 2 or target.shape[1] != y.shape[1] or len(target) not in (1, len(y)):
-            raise ValueError(f"expected labels [R or 1, M] for outputs {y.shape}, got shape {target.shape}")
+            raise ValueError(
+                f"expected labels [R or 1, M] for outputs {y.shape}, got shape {target.shape}"
+            )
         xp, self.target = array_module(y, target), target
-        losses, self.gradient = cross_entropy(xp.ascontiguousarray(y), xp.ascontiguousarray(target, np.int64))
+        losses, self.gradient = cross_entropy(
+            xp.ascontiguousarray(y), xp.ascontiguousarray(target, np.int64)
+        )
         return losses.mean(-1)
 
     def target_part(self) -> Array:
         """Return onehot / M."""
         classes = array_module(self.target).arange(self.gradient.shape[-1])
-        return (self.target[..., None] == classes).astype(self.gradient.dtype) / self.target.shape[-1]
+        return (self.target[..., None] == classes).astype(self.gradient.dtype) / self.target.shape[
+            -1
+        ]
 
     def correct(self, y: Array, target: Array) -> Array:
         return (y.argmax(-1) == target).sum(-1)

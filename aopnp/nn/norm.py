@@ -38,14 +38,20 @@ class BatchNorm(Layer):
             )
         self.features, self.momentum, self.eps = features, momentum, eps
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         zeros = np.zeros((streams.replicas, self.features), dtype)
-        self.gamma, self.beta = (Parameter(to_device(start, device)) for start in (zeros + 1, zeros.copy()))
+        self.gamma, self.beta = (
+            Parameter(to_device(start, device)) for start in (zeros + 1, zeros.copy())
+        )
         self.mean, self.variance = to_device(zeros, device), to_device(zeros + 1, device)
 
     def parameters(self) -> list[Parameter]:
         if not hasattr(self, "gamma"):
-            raise ValueError(f"expected an initialised {self}, got one without gamma; call initialise(streams) first")
+            raise ValueError(
+                f"expected an initialised {self}, got one without gamma; call initialise(streams) first"
+            )
         return [self.gamma, self.beta]
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
@@ -65,10 +71,16 @@ class BatchNorm(Layer):
         self.z = centred * self.scale
         return self._unfold(gamma.value[:, None] * self.z + beta.value[:, None])
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         g = self._fold(g)
         self.gamma.grad, self.beta.grad = (g * self.z).sum(-2), g.sum(-2)
-        return self._unfold(self._jacobian_product(self.gamma.value[:, None] * g)) if needs_input else None
+        return (
+            self._unfold(self._jacobian_product(self.gamma.value[:, None] * g))
+            if needs_input
+            else None
+        )
 
     def tangent(self, u: Any) -> Array:
         if u is None:
@@ -114,7 +126,9 @@ class BatchNorm(Layer):
                 f"{self}: expected inputs [R or 1, M, ..., N] with R = {R} and N = {self.features}, got shape {x.shape}"
             )
         if x.dtype != dtype:
-            raise TypeError(f"{self}: expected inputs of dtype {dtype}, got {x.dtype}; cast one of them with astype")
+            raise TypeError(
+                f"{self}: expected inputs of dtype {dtype}, got {x.dtype}; cast one of them with astype"
+            )
         if step.training and x[0].size == self.features:
             raise ValueError(
                 f"{self}: expected at least two rows or positions to take a variance of, got shape {x.shape}; "

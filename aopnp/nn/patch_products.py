@@ -34,5 +34,8 @@ class PatchProducts(OuterProducts):
             w += per_replica(scale, w) * self.dense()
             return
         filters = transposed.reshape(*transposed.shape[:2], *geometry.kernel, -1)
-        scales, places = xp.asarray(each(scale, len(w))), numbers(xp, geometry.stride, geometry.padding)
+        scales, places = (
+            xp.asarray(each(scale, len(w))),
+            numbers(xp, geometry.stride, geometry.padding),
+        )
         add_patch_products(filters, self.a, self.b, places, scales, self.count)

@@ -15,7 +15,9 @@ class MaxPool2d(Layer):
     The derivative is that of picking the pixels which were largest. `stride` is the kernel's size by default.
     """
 
-    def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None
+    ) -> None:
         self.kernel = pair(kernel, "kernel")
         self.stride = self.kernel if stride is None else pair(stride, "stride")
 
@@ -27,9 +29,15 @@ class MaxPool2d(Layer):
         y, self.pixels = max_pool(xp.ascontiguousarray(x), window, I=I, J=J)
         return y
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         H, W = self.size
-        return scatter_pixels(array_module(g).ascontiguousarray(g), self.pixels, H=H, W=W) if needs_input else None
+        return (
+            scatter_pixels(array_module(g).ascontiguousarray(g), self.pixels, H=H, W=W)
+            if needs_input
+            else None
+        )
 
     def tangent(self, u: Array) -> Array:
         *leading, H, W, C = u.shape
@@ -42,7 +50,9 @@ class MaxPool2d(Layer):
 class AveragePool2d(Layer):
     """The mean of each window: a sum over the A B taps of what each tap sees. `stride` is the kernel's by default."""
 
-    def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None
+    ) -> None:
         self.kernel = pair(kernel, "kernel")
         self.stride = self.kernel if stride is None else pair(stride, "stride")
 
@@ -51,7 +61,9 @@ class AveragePool2d(Layer):
         self.positions = tuple(map(positions, self.size, self.kernel, self.stride))
         return self.tangent(x)
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         if not needs_input:
             return None
         back = array_module(g).zeros((*g.shape[:2], *self.size, g.shape[-1]), g.dtype)
@@ -71,7 +83,12 @@ class AveragePool2d(Layer):
         """Return what each tap sees in all windows, as an index [..., I, J, C] of the images."""
         (A, B), (I, J), (down, right) = self.kernel, self.positions, self.stride  # noqa: E741
         return [
-            (..., slice(a, a + (I - 1) * down + 1, down), slice(b, b + (J - 1) * right + 1, right), slice(None))
+            (
+                ...,
+                slice(a, a + (I - 1) * down + 1, down),
+                slice(b, b + (J - 1) * right + 1, right),
+                slice(None),
+            )
             for a in range(A)
             for b in range(B)
         ]
@@ -84,7 +101,9 @@ class GlobalAveragePool(Layer):
         self.size = image_size(x)
         return x.mean((-3, -2))
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         if not needs_input:
             return None
         H, W = self.size

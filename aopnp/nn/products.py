@@ -49,7 +49,9 @@ class Products:
     def observations(self) -> dict[str, Array]:
         """Return, and reset, what the estimators of both gradients have measured."""
         seen = self.input.observations()
-        return self.named["weight"].observations() | {f"input_{name}": value for name, value in seen.items()}
+        return self.named["weight"].observations() | {
+            f"input_{name}": value for name, value in seen.items()
+        }
 
     def spent(self, like: Array) -> dict[str, Array]:
         """Return, and reset, what all three have cost R = len(like) replicas."""

@@ -27,8 +27,12 @@ class Residual(Chain):
             )
         return beside + through
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
-        through, *shortcut = [branch.backward(g, step, needs_input=needs_input) for branch in self.layers]
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
+        through, *shortcut = [
+            branch.backward(g, step, needs_input=needs_input) for branch in self.layers
+        ]
         if not needs_input:
             return None
         beside = shortcut[0] if shortcut else g
@@ -44,7 +48,9 @@ class Residual(Chain):
         return [self]
 
     def tangent(self, u: Any) -> Array:
-        moved: list[Any] = [branch.tangent(u) for branch in self.layers if u is not None or branch.perturbed()]
+        moved: list[Any] = [
+            branch.tangent(u) for branch in self.layers if u is not None or branch.perturbed()
+        ]
         if u is not None and len(self.layers) == 1:
             moved.append(u)
         return sum(moved[1:], start=moved[0])

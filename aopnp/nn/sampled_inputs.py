@@ -60,7 +60,9 @@ class KeptInputs:
 
     def put_weights(self, gradient: Gradient) -> Array:
         """Return the gradient [R, taps N, P] of all weights from that of the kept ones [R, taps K, P]."""
-        wide = self._scattered(self._by_tap(dense(gradient), self.selection.rows.shape[1]), self._ones)
+        wide = self._scattered(
+            self._by_tap(dense(gradient), self.selection.rows.shape[1]), self._ones
+        )
         return wide.reshape(*wide.shape[:2], -1).swapaxes(-1, -2)
 
     @property

@@ -14,7 +14,9 @@ class Flatten(Layer):
         self.shape = x.shape[2:]
         return x.reshape(*x.shape[:2], math.prod(self.shape))
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         return g.reshape(*g.shape[:2], *self.shape) if needs_input else None
 
     def tangent(self, u: Array) -> Array:
@@ -36,7 +38,9 @@ class Unflatten(Layer):
             )
         return self.tangent(x)
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         return g.reshape(*g.shape[:2], math.prod(self.shape)) if needs_input else None
 
     def tangent(self, u: Array) -> Array:

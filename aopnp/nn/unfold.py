@@ -22,14 +22,18 @@ def pair(size: int | tuple[int, int], name: str) -> tuple[int, int]:
     """Return `size` as a pair (down, right) of integers of at least 1; `name` is what the error calls it."""
     both = size if isinstance(size, tuple) else (size, size)
     if len(both) != 2 or not all(isinstance(n, int) and n >= 1 for n in both):
-        raise ValueError(f"expected the {name} to be an integer of at least 1 or a pair of them, got {size!r}")
+        raise ValueError(
+            f"expected the {name} to be an integer of at least 1 or a pair of them, got {size!r}"
+        )
     return both[0], both[1]
 
 
 def image_size(x: Array) -> tuple[int, int]:
     """Return (H, W) of channels-last images x [R or 1, M, H, W, C]; ValueError where x is none."""
     if x.ndim != 5:
-        raise ValueError(f"expected images [R or 1, M, H, W, C], got shape {x.shape}; put Unflatten(H, W, C) in front")
+        raise ValueError(
+            f"expected images [R or 1, M, H, W, C], got shape {x.shape}; put Unflatten(H, W, C) in front"
+        )
     return x.shape[2], x.shape[3]
 
 
@@ -99,7 +103,9 @@ def row_squares(x: Array, geometry: Geometry) -> Array:
     """
     (I, J), (A, B), stride = geometry.positions(*x.shape[-3:-1]), geometry.kernel, geometry.stride  # noqa: E741
     xp, frame = array_module(x), (geometry.padding, geometry.padding)
-    squares = xp.pad(xp.square(x, dtype=np.float64).sum(-1), [(0, 0)] * (x.ndim - 3) + [frame, frame])
+    squares = xp.pad(
+        xp.square(x, dtype=np.float64).sum(-1), [(0, 0)] * (x.ndim - 3) + [frame, frame]
+    )
     tall = sum(squares[..., a : a + (I - 1) * stride + 1 : stride, :] for a in range(A))
     total: Array = sum(tall[..., b : b + (J - 1) * stride + 1 : stride] for b in range(B))
     return total
@@ -115,7 +121,9 @@ class Unfold(Layer):
         self.size = image_size(x)
         return unfold_images(x, self.geometry)
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         return fold_rows(g, self.geometry, *self.size) if needs_input else None
 
     def tangent(self, u: Array) -> Array:

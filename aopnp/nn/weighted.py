@@ -48,17 +48,23 @@ class Weighted(Layer):
         init: Initialiser = uniform_fan_in,
     ) -> None:
         if inputs < 1 or outputs < 1:
-            raise ValueError(f"expected at least one input and one output, got Dense({inputs}, {outputs})")
+            raise ValueError(
+                f"expected at least one input and one output, got Dense({inputs}, {outputs})"
+            )
         self.inputs, self.outputs, self.init = inputs, outputs, init
         self.forward_product, self.weight_product = ForwardProduct(forward), Product(estimator)
         self.input_product = InputProduct(input_gradient, feedback)
         self.products = Products(self.forward_product, self.input_product, self.weight_product)
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         N = self.inputs
 
         def drawn(purpose: Purpose) -> Array:
-            values = streams.draw(purpose, index, sample=lambda g: self.init(g, N, self.outputs, self.fan_out))
+            values = streams.draw(
+                purpose, index, sample=lambda g: self.init(g, N, self.outputs, self.fan_out)
+            )
             return np.broadcast_to(values.astype(dtype), (streams.replicas, *values.shape[1:]))
 
         def matrix(values: Array) -> Array:
@@ -66,7 +72,10 @@ class Weighted(Layer):
             return to_device(values[:, :N].swapaxes(-1, -2).copy(), device).swapaxes(-1, -2)
 
         initial = drawn(Purpose.INITIAL)
-        self.weight, self.bias = Parameter(matrix(initial)), Parameter(to_device(initial[:, N].copy(), device))
+        self.weight, self.bias = (
+            Parameter(matrix(initial)),
+            Parameter(to_device(initial[:, N].copy(), device)),
+        )
         if self.feedback.keeps:
             self.input_product.b = Parameter(matrix(drawn(Purpose.FEEDBACK)))
         self.input_product.begin(streams, index)
@@ -119,7 +128,9 @@ class Weighted(Layer):
         if self.bias.tangent is None:
             return None
         moved = self.bias.tangent[..., None, :]
-        return array_module(moved).broadcast_to(moved, (*moved.shape[:-2], self.x.shape[-2], self.outputs))
+        return array_module(moved).broadcast_to(
+            moved, (*moved.shape[:-2], self.x.shape[-2], self.outputs)
+        )
 
     def _terms(self, batch_size: int) -> dict[str, int]:
         """Return how many terms the sum of each product has."""

@@ -52,7 +52,9 @@ class Adam(Optimiser):
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
             raise ValueError(f"expected beta1 and beta2 from 0 to below 1, got {beta1} and {beta2}")
         if not 0 < eps < math.inf:
-            raise ValueError(f"expected a finite eps > 0, got {eps}; it keeps a zero gradient from giving 0/0")
+            raise ValueError(
+                f"expected a finite eps > 0, got {eps}; it keeps a zero gradient from giving 0/0"
+            )
         self.beta1, self.beta2, self.eps, self.decoupled = beta1, beta2, eps, decoupled
 
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:

@@ -22,7 +22,12 @@ class Bop(Optimiser):
     """Flips binary weights; `rest` moves all other parameters. The state of a binary weight is m [R, N, P]."""
 
     def __init__(
-        self, rest: Optimiser, gamma: float = 1e-3, tau: float = 1e-6, *, gamma_schedule: Schedule = constant
+        self,
+        rest: Optimiser,
+        gamma: float = 1e-3,
+        tau: float = 1e-6,
+        *,
+        gamma_schedule: Schedule = constant,
     ) -> None:
         super().__init__(rest.base_lr, rest.weight_decay, rest.schedule)
         if not 0 < gamma <= 1:
@@ -48,7 +53,9 @@ class Bop(Optimiser):
                 self._flip(parameter, step.index)
 
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
-        raise TypeError("expected Bop to update all parameters at once, got one; write Bop(Apart(...))")
+        raise TypeError(
+            "expected Bop to update all parameters at once, got one; write Bop(Apart(...))"
+        )
 
     def _flip(self, parameter: SoftWeight, step: int) -> None:
         assert parameter.grad is not None
@@ -63,7 +70,9 @@ class Bop(Optimiser):
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
         of_rest = self.rest.saved(parameters)
-        return [self.state.get(each, other) for each, other in zip(parameters, of_rest, strict=True)]
+        return [
+            self.state.get(each, other) for each, other in zip(parameters, of_rest, strict=True)
+        ]
 
     def restore(self, parameters: Sequence[Parameter], saved: Sequence[Any]) -> None:
         soft = [isinstance(parameter, SoftWeight) for parameter in parameters]

@@ -63,7 +63,9 @@ def _ranked(place: Callable[[int], int]) -> Aggregation:
 AGGREGATIONS: dict[str, Aggregation] = {
     "sum": lambda g, remembered, priorities, kappa: g + kappa * remembered.mean(1),
     "mid": lambda g, remembered, priorities, kappa: (g + kappa * remembered.mean(1)) / 2,
-    "mean": lambda g, remembered, priorities, kappa: (g + kappa * remembered.sum(1)) / (remembered.shape[1] + 1),
+    "mean": lambda g, remembered, priorities, kappa: (
+        (g + kappa * remembered.sum(1)) / (remembered.shape[1] + 1)
+    ),
     "min": _ranked(lambda n: 0),
     "median": _ranked(lambda n: n // 2),
     "max": _ranked(lambda n: n - 1),
@@ -90,11 +92,15 @@ class Critical(Around):
         super().__init__(inner)
         check_decay(decay)
         if capacity < 1 or capacity % 1:
-            raise ValueError(f"expected a capacity of at least 1 gradient, a whole number, got {capacity}")
+            raise ValueError(
+                f"expected a capacity of at least 1 gradient, a whole number, got {capacity}"
+            )
         if not np.all((np.asarray(kappa) >= 0) & np.isfinite(kappa)):
             raise ValueError(f"expected a finite kappa >= 0, got {kappa}; 0 leaves the past out")
         if aggregation not in AGGREGATIONS:
-            raise ValueError(f"expected an aggregation among {', '.join(AGGREGATIONS)}, got {aggregation!r}")
+            raise ValueError(
+                f"expected an aggregation among {', '.join(AGGREGATIONS)}, got {aggregation!r}"
+            )
         self.capacity, self.decay, self.kappa = int(capacity), decay, kappa
         self.aggregation, self.synced = aggregation, synced
 
@@ -102,12 +108,16 @@ class Critical(Around):
     def kind(self) -> str:
         return f"{super().kind}, {self.capacity} gradients remembered"
 
-    def handed(self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step) -> list[Array]:
+    def handed(
+        self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step
+    ) -> list[Array]:
         priorities = [_norms(g) for g in gradients]
         if self.synced:
             total: Any = sum(priorities)
             priorities = [total] * len(priorities)
-        return [self._past_and(*each) for each in zip(parameters, gradients, priorities, strict=True)]
+        return [
+            self._past_and(*each) for each in zip(parameters, gradients, priorities, strict=True)
+        ]
 
     def _past_and(self, parameter: Parameter, g: Array, r: Array) -> Array:
         """Return g' and remember g with priority r [R]."""
@@ -117,7 +127,11 @@ class Critical(Around):
             self.state[parameter] = CriticalGradients(*empty)
         state = self.state[parameter]
         past = state.gradients[:, : state.count], state.priorities[:, : state.count]
-        aggregated = AGGREGATIONS[self.aggregation](g, *past, per_replica(self.kappa, g)) if state.count else g
+        aggregated = (
+            AGGREGATIONS[self.aggregation](g, *past, per_replica(self.kappa, g))
+            if state.count
+            else g
+        )
         self._remember(state, g, r)
         return aggregated
 

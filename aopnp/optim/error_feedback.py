@@ -34,10 +34,14 @@ class ErrorFeedback(Around):
     def __init__(self, inner: Optimiser, share: float) -> None:
         super().__init__(inner)
         if not 0 < share <= 1:
-            raise ValueError(f"expected a share above 0 and up to 1 of the entries, got {share}; 1 applies them all")
+            raise ValueError(
+                f"expected a share above 0 and up to 1 of the entries, got {share}; 1 applies them all"
+            )
         self.share = share
 
-    def handed(self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step) -> list[Array]:
+    def handed(
+        self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step
+    ) -> list[Array]:
         feedback_lr = step.lr if step.feedback_lr is None else step.feedback_lr
         lrs = [feedback_lr if parameter.feedback else step.lr for parameter in parameters]
         return [self._applied(*one) for one in zip(parameters, gradients, lrs, strict=True)]
@@ -45,7 +49,9 @@ class ErrorFeedback(Around):
     def _applied(self, parameter: Parameter, g: Array, lr: Array) -> Array:
         lr = each(lr, len(g))
         if not lr.min() > 0:
-            raise ValueError(f"expected step sizes > 0 under error feedback, got {lr.min()}; end training before")
+            raise ValueError(
+                f"expected step sizes > 0 under error feedback, got {lr.min()}; end training before"
+            )
         if parameter not in self.state:
             self.state[parameter] = Unapplied(array_module(g).zeros_like(g), lr.copy())
         state = self.state[parameter]

@@ -22,7 +22,9 @@ class Around(Optimiser):
         super().__init__(inner.base_lr, inner.weight_decay, inner.schedule)
         self.inner = inner
 
-    def handed(self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step) -> Sequence[Array]:
+    def handed(
+        self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step
+    ) -> Sequence[Array]:
         """Return other gradients for `parameters`, from their own, multiplied out, and what is remembered of them."""
         raise NotImplementedError
 
@@ -45,7 +47,9 @@ class Around(Optimiser):
 
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
         name = type(self).__name__
-        raise TypeError(f"expected {name} to update all parameters at once, got one; write {name}(Apart(...))")
+        raise TypeError(
+            f"expected {name} to update all parameters at once, got one; write {name}(Apart(...))"
+        )
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
         return list(zip(super().saved(parameters), self.inner.saved(parameters), strict=True))

@@ -23,7 +23,9 @@ class Optimiser:
         if not (np.isfinite(lr).all() and np.min(lr) > 0):
             raise ValueError(f"expected finite step sizes > 0, got lr = {lr}")
         if not 0 <= weight_decay < np.inf:
-            raise ValueError(f"expected a finite weight decay >= 0, got {weight_decay}; 0 turns it off")
+            raise ValueError(
+                f"expected a finite weight decay >= 0, got {weight_decay}; 0 turns it off"
+            )
         self.base_lr = np.atleast_1d(np.asarray(lr, np.float64))
         self.weight_decay, self.schedule = weight_decay, schedule
         self.state: dict[Parameter, Any] = {}

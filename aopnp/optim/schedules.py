@@ -38,8 +38,12 @@ class MultiStep:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        if list(self.milestones) != sorted(set(self.milestones)) or (self.milestones and self.milestones[0] < 0):
-            raise ValueError(f"expected milestones >= 0 in rising order, got {self.milestones}; sort them")
+        if list(self.milestones) != sorted(set(self.milestones)) or (
+            self.milestones and self.milestones[0] < 0
+        ):
+            raise ValueError(
+                f"expected milestones >= 0 in rising order, got {self.milestones}; sort them"
+            )
 
     def __call__(self, step: int) -> float:
         """Return the factor at `step`."""

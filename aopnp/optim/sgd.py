@@ -31,7 +31,9 @@ class SGD(Optimiser):
         if not 0 <= momentum < 1:
             raise ValueError(f"expected momentum from 0 to below 1, got {momentum}")
         if nesterov and momentum == 0:
-            raise ValueError("expected a momentum > 0 with nesterov, got 0; set momentum, for example 0.9")
+            raise ValueError(
+                "expected a momentum > 0 with nesterov, got 0; set momentum, for example 0.9"
+            )
         self.momentum, self.nesterov, self.decoupled = momentum, nesterov, decoupled
 
     @property

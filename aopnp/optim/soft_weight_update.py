@@ -29,7 +29,9 @@ class Displace(Optimiser):
                 "clipping to [-1, 1] is what bounds them"
             )
         if isinstance(inner, Displace | Bop):
-            raise ValueError(f"expected an optimiser of real weights, got {inner.kind}; it needs no Displace around it")
+            raise ValueError(
+                f"expected an optimiser of real weights, got {inner.kind}; it needs no Displace around it"
+            )
         self.inner = inner
 
     @property
@@ -53,7 +55,9 @@ class Displace(Optimiser):
             parameter.move(displacement, step.index)
 
     def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
-        raise TypeError("expected Displace to update all parameters at once, got one; write Displace(Apart(...))")
+        raise TypeError(
+            "expected Displace to update all parameters at once, got one; write Displace(Apart(...))"
+        )
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
         return self.inner.saved(parameters)

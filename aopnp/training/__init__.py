@@ -3,7 +3,15 @@
 from aopnp.training.checkpoint import load, save
 from aopnp.training.loop import Divergence, History, evaluate, fit
 from aopnp.training.memory_footprint import Bytes, stored_bytes
-from aopnp.training.rules import Backprop, ForwardGradient, MeasureAlignment, Rule, Unlocked, backprop, learn_jacobians
+from aopnp.training.rules import (
+    Backprop,
+    ForwardGradient,
+    MeasureAlignment,
+    Rule,
+    Unlocked,
+    backprop,
+    learn_jacobians,
+)
 from aopnp.training.selection_noise import epoch_noise
 
 __all__ = [

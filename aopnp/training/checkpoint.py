@@ -50,7 +50,9 @@ def save(
     header = _described(network, optimiser, streams, rule) | {
         "format": FORMAT,
         "epoch": int(epoch),
-        "layers": [pack(layer.saved(), f"layer/{i}", arrays) for i, layer in enumerate(network.walk())],
+        "layers": [
+            pack(layer.saved(), f"layer/{i}", arrays) for i, layer in enumerate(network.walk())
+        ],
         "moments": pack(optimiser.saved(parameters), "optimiser", arrays),
         "memory": pack(rule.saved(), "rule", arrays),
     }
@@ -85,7 +87,9 @@ def load(
     return header["epoch"]
 
 
-def _described(network: Layer, optimiser: Optimiser, streams: Streams, rule: Rule) -> dict[str, Any]:
+def _described(
+    network: Layer, optimiser: Optimiser, streams: Streams, rule: Rule
+) -> dict[str, Any]:
     """Return what must be the same where a file is loaded: name in the header -> JSON value."""
     return {
         "kinds": [type(layer).__name__ for layer in network.walk()],
@@ -97,7 +101,13 @@ def _described(network: Layer, optimiser: Optimiser, streams: Streams, rule: Rul
 
 
 def _check_described(path: str | Path, header: dict[str, Any], expected: dict[str, Any]) -> None:
-    words = {"kinds": "layers", "optimiser": "an optimiser", "rule": "a rule", "seed": "a seed", "runs": "runs"}
+    words = {
+        "kinds": "layers",
+        "optimiser": "an optimiser",
+        "rule": "a rule",
+        "seed": "a seed",
+        "runs": "runs",
+    }
     for name, value in expected.items():
         if header[name] != value:
             raise ValueError(
@@ -110,8 +120,13 @@ def _checked_values(
     path: str | Path, arrays: dict[str, Array], parameters: Sequence[Parameter], device: str
 ) -> list[Array]:
     """Return the saved values on `device`, once each fits its parameter."""
-    saved = [arrays[f"parameter/{i}"] for i in range(sum(name.startswith("parameter/") for name in arrays))]
-    expected = [f"{parameter.value.dtype} {list(parameter.value.shape)}" for parameter in parameters]
+    saved = [
+        arrays[f"parameter/{i}"]
+        for i in range(sum(name.startswith("parameter/") for name in arrays))
+    ]
+    expected = [
+        f"{parameter.value.dtype} {list(parameter.value.shape)}" for parameter in parameters
+    ]
     got = [f"{value.dtype} {list(value.shape)}" for value in saved]
     if got != expected:
         raise ValueError(
@@ -119,8 +134,12 @@ def _checked_values(
             "build and initialise the network as it was when it was saved, in the same dtype"
         )
     values = [to_device(value, device) for value in saved]
-    if values and array_module(*values) is not array_module(*(parameter.value for parameter in parameters)):
-        raise ValueError(f"expected a network on the device {device}, got one elsewhere; name its device in load")
+    if values and array_module(*values) is not array_module(
+        *(parameter.value for parameter in parameters)
+    ):
+        raise ValueError(
+            f"expected a network on the device {device}, got one elsewhere; name its device in load"
+        )
     return values
 
 
@@ -159,12 +178,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = dict(file)
         header = json.loads(str(arrays.pop("header")))
-    except Exception as error:  # a damaged file can fail in many ways: each of them is the reason that is reported
+    except (
+        Exception
+    ) as error:  # a damaged file can fail in many ways: each of them is the reason that is reported
         raise ValueError(
             f"expected a network saved by aopnp, got {path}, which is damaged or something else "
             f"({type(error).__name__}: {error}); save it again"
         ) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         got = header.get("format") if isinstance(header, dict) else header
-        raise ValueError(f"expected a file of format {FORMAT!r}, got {got!r} in {path}; use the aopnp that saved it")
+        raise ValueError(
+            f"expected a file of format {FORMAT!r}, got {got!r} in {path}; use the aopnp that saved it"
+        )
     return header, arrays

@@ -86,12 +86,18 @@ def fit(
     if validation_batch < 1:
         raise ValueError(f"expected a validation batch of at least 1 row, got {validation_batch}")
     if not 1 <= first_epoch <= epochs + 1:
-        raise ValueError(f"expected the first epoch from 1 to {epochs + 1}, one past the last, got {first_epoch}")
+        raise ValueError(
+            f"expected the first epoch from 1 to {epochs + 1}, one past the last, got {first_epoch}"
+        )
     rule.begin(network, streams)
     history = History()
     for epoch in range(first_epoch, epochs + 1):
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is looked for below
-            measured, finite = _train_epoch(network, loss, optimiser, rule, data, streams, batch_size, epoch)
+        with np.errstate(
+            over="ignore", invalid="ignore", divide="ignore"
+        ):  # divergence is looked for below
+            measured, finite = _train_epoch(
+                network, loss, optimiser, rule, data, streams, batch_size, epoch
+            )
             if validation is not None:
                 evaluated = evaluate(network, loss, *validation, batch_size=validation_batch)
                 measured |= {f"val_{name}": value for name, value in evaluated.items()}
@@ -131,7 +137,9 @@ def _train_epoch(
         optimiser.update(network.parameters(), step)
     # All reading from a device happens here, once an epoch: inside the steps nobody waits for it.
     host_losses = to_host(losses)
-    weights = [to_host(xp.isfinite(p.value).reshape(len(p.value), -1).all(1)) for p in network.parameters()]
+    weights = [
+        to_host(xp.isfinite(p.value).reshape(len(p.value), -1).all(1)) for p in network.parameters()
+    ]
     measured = (
         {"train_loss": _sum_steps(host_losses) / steps}
         | _observations(network, rule)
@@ -175,7 +183,11 @@ def _sum_steps(values: Array) -> Array:
 
 
 def _observations(network: Layer, rule: Rule) -> dict[str, Array]:
-    watched = {number: seen for number, layer in enumerate(network.walk()) if (seen := layer.observations())}
+    watched = {
+        number: seen
+        for number, layer in enumerate(network.walk())
+        if (seen := layer.observations())
+    }
     of_layers = {
         name if len(watched) == 1 else f"{name}/{number}": value
         for number, seen in watched.items()
@@ -194,13 +206,22 @@ def _spent(network: Layer, rule: Rule) -> dict[str, Array]:
 
 
 def _check(
-    network: Layer, loss: Loss, data: tuple[Inputs, Array], streams: Streams, batch_size: int, epochs: int
+    network: Layer,
+    loss: Loss,
+    data: tuple[Inputs, Array],
+    streams: Streams,
+    batch_size: int,
+    epochs: int,
 ) -> None:
     x, target = data
     if len(x) == 0 or len(x) != len(target):
-        raise ValueError(f"expected as many samples as targets and at least one, got {len(x)} and {len(target)}")
+        raise ValueError(
+            f"expected as many samples as targets and at least one, got {len(x)} and {len(target)}"
+        )
     if batch_size < 1 or epochs < 1:
-        raise ValueError(f"expected batch size and epochs of at least 1, got {batch_size} and {epochs}")
+        raise ValueError(
+            f"expected batch size and epochs of at least 1, got {batch_size} and {epochs}"
+        )
     if batch_size > len(x):
         raise ValueError(
             f"expected a batch size of at most the {len(x)} samples, got {batch_size}; lower it or add data"
@@ -208,7 +229,9 @@ def _check(
     xp, values = array_module(target), x.levels if isinstance(x, Coded) else x
     finite = xp.isfinite(values)
     if not finite.all():
-        raise ValueError(f"expected finite inputs, got {int((~finite).sum())} NaN or infinite values; clean the data")
+        raise ValueError(
+            f"expected finite inputs, got {int((~finite).sum())} NaN or infinite values; clean the data"
+        )
     outputs = network.forward(x.take(xp.zeros((1, 1), np.int64), 0))
     if len(outputs) != streams.replicas:
         raise ValueError(

@@ -41,7 +41,11 @@ class LongNoise:
     def __getitem__(self, t: int, /) -> Array:
         xp = array_module(self.last)
         drawn = self.streams.draw(
-            Purpose.SELECTION, self.epoch, self.number, t, sample=lambda generator: generator.gumbel(size=self.early)
+            Purpose.SELECTION,
+            self.epoch,
+            self.number,
+            t,
+            sample=lambda generator: generator.gumbel(size=self.early),
         )
         return xp.concatenate([xp.asarray(drawn[:, ::-1].copy()), self.last[t]], axis=-1)
 
@@ -57,10 +61,20 @@ def epoch_noise(
 
     def draw(number: int, slots: int) -> Noise:
         drawn = streams.draw(
-            Purpose.SELECTION, epoch, number, sample=lambda g: g.gumbel(size=(min(slots, EPOCH_SLOTS), steps))
+            Purpose.SELECTION,
+            epoch,
+            number,
+            sample=lambda g: g.gumbel(size=(min(slots, EPOCH_SLOTS), steps)),
         )
         last = xp.asarray(np.ascontiguousarray(drawn.transpose(2, 0, 1)[..., ::-1]))
-        return last if slots <= EPOCH_SLOTS else LongNoise(streams, epoch, number, slots - EPOCH_SLOTS, last)
+        return (
+            last
+            if slots <= EPOCH_SLOTS
+            else LongNoise(streams, epoch, number, slots - EPOCH_SLOTS, last)
+        )
 
-    wanted = {layer: (number, layer.noise_slots(batch_size)) for number, layer in enumerate(network.walk())}
+    wanted = {
+        layer: (number, layer.noise_slots(batch_size))
+        for number, layer in enumerate(network.walk())
+    }
     return {layer: draw(number, slots) for layer, (number, slots) in wanted.items() if slots}

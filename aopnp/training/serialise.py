@@ -56,8 +56,16 @@ def pack(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     if kind is dict and all(type(key) is str and "/" not in key for key in value):
         return {"dict": {key: pack(each, f"{name}/{key}", arrays) for key, each in value.items()}}
     if STATES.get(kind.__name__) is kind:
-        return {kind.__name__: {f.name: pack(getattr(value, f.name), f"{name}/{f.name}", arrays) for f in fields(kind)}}
-    if not isinstance(value, np.generic) and getattr(value, "dtype", np.dtype(object)).kind in "biuf":
+        return {
+            kind.__name__: {
+                f.name: pack(getattr(value, f.name), f"{name}/{f.name}", arrays)
+                for f in fields(kind)
+            }
+        }
+    if (
+        not isinstance(value, np.generic)
+        and getattr(value, "dtype", np.dtype(object)).kind in "biuf"
+    ):
         arrays[name] = to_host(value)
         return {"array": name}
     raise TypeError(
@@ -78,7 +86,9 @@ def unpack(packed: Any, arrays: Mapping[str, Array], device: str) -> Any:
     ((kind, content),) = packed.items()
     if kind == "array":
         if content not in arrays:
-            raise ValueError(f"expected an array {content}, got none of that name; the file is damaged: save it again")
+            raise ValueError(
+                f"expected an array {content}, got none of that name; the file is damaged: save it again"
+            )
         return to_device(arrays[content], device)
     if kind == "tuple":
         return tuple(unpack(content, arrays, device))

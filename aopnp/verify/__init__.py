@@ -12,7 +12,16 @@ Needs Hypothesis: `pip install 'aopnp[verify]'`.
 from aopnp.verify import adjoint, laws, sampling, spellings
 from aopnp.verify.paper import PaperMemory
 from aopnp.verify.strategies import batches, integers_in_floats, settings_of, trials
-from aopnp.verify.subject import Batch, LibrarySubject, Outcome, Setting, Subject, estimator, library, recorded
+from aopnp.verify.subject import (
+    Batch,
+    LibrarySubject,
+    Outcome,
+    Setting,
+    Subject,
+    estimator,
+    library,
+    recorded,
+)
 
 __all__ = [
     "Batch",

@@ -15,7 +15,9 @@ from aopnp.nn import Loss
 from aopnp.nn.layer import Layer
 
 
-def adjoint(layer: Layer, x: Array, g: Array, u: Array, step: Step, tolerance: float = 1e-12) -> None:
+def adjoint(
+    layer: Layer, x: Array, g: Array, u: Array, step: Step, tolerance: float = 1e-12
+) -> None:
     """Assert the adjoint identity of `layer` at x for g [R, M, P], u [R, M, N] and parameter tangents set before."""
     layer.forward(x, step)
     back = layer.backward(g, step)
@@ -28,11 +30,18 @@ def adjoint(layer: Layer, x: Array, g: Array, u: Array, step: Step, tolerance: f
     right = g * layer.tangent(u)
     scale = sum(np.abs(term).sum() for term in left) + np.abs(right).sum()
     off = abs(sum(term.sum() for term in left) - right.sum())
-    assert off <= tolerance * scale, f"<backward(g), u> and <g, tangent(u)> differ by {off} at scale {scale}"
+    assert off <= tolerance * scale, (
+        f"<backward(g), u> and <g, tangent(u)> differ by {off} at scale {scale}"
+    )
 
 
 def tangent_is_derivative(
-    layer: Layer, x: Array, u: Array, h: float = 1e-6, tolerance: float = 1e-7, step: Step = EVALUATION
+    layer: Layer,
+    x: Array,
+    u: Array,
+    h: float = 1e-6,
+    tolerance: float = 1e-7,
+    step: Step = EVALUATION,
 ) -> None:
     """Assert that `tangent(u)` is the central difference of `forward` along u and the parameters' tangents."""
     layer.forward(x, step)
@@ -47,13 +56,19 @@ def tangent_is_derivative(
 
     difference = (moved(h) - moved(-h)) / (2 * h)
     moved(0.0)
-    np.testing.assert_allclose(tangent, difference, rtol=tolerance, atol=tolerance * (1 + np.abs(difference).max()))
+    np.testing.assert_allclose(
+        tangent, difference, rtol=tolerance, atol=tolerance * (1 + np.abs(difference).max())
+    )
 
 
-def loss_gradient(loss: Loss, y: Array, target: Array, u: Array, h: float = 1e-6, tolerance: float = 1e-7) -> None:
+def loss_gradient(
+    loss: Loss, y: Array, target: Array, u: Array, h: float = 1e-6, tolerance: float = 1e-7
+) -> None:
     """Assert that `backward` and `tangent` of a loss agree with each other and with its central difference along u."""
     difference = (loss.forward(y + h * u, target) - loss.forward(y - h * u, target)) / (2 * h)
     loss.forward(y, target)
     tangent = loss.tangent(u)
     np.testing.assert_allclose(tangent, (loss.backward() * u).sum((-2, -1)), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(tangent, difference, rtol=tolerance, atol=tolerance * (1 + np.abs(difference).max()))
+    np.testing.assert_allclose(
+        tangent, difference, rtol=tolerance, atol=tolerance * (1 + np.abs(difference).max())
+    )

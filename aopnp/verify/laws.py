@@ -35,10 +35,14 @@ def distinct_rows(make: Maker, setting: Setting, batches: Sequence[Batch]) -> No
     subject = make(setting)
     for batch in batches:
         rows, slots = subject.step(batch).rows, batch.noise.shape[-1]
-        assert rows.shape == (len(batch.g), setting.k), f"expected {setting.k} rows a replica, got shape {rows.shape}"
+        assert rows.shape == (len(batch.g), setting.k), (
+            f"expected {setting.k} rows a replica, got shape {rows.shape}"
+        )
         assert rows.min() >= 0, f"row {rows.min()} selected"
         assert rows.max() < slots, f"row {rows.max()} of {slots} selected"
-        assert (selected_mask(rows, slots).sum(-1) == setting.k).all(), f"a row was selected twice: {rows}"
+        assert (selected_mask(rows, slots).sum(-1) == setting.k).all(), (
+            f"a row was selected twice: {rows}"
+        )
 
 
 def estimate_is_the_selected_sum(make: Maker, setting: Setting, batches: Sequence[Batch]) -> None:
@@ -47,7 +51,11 @@ def estimate_is_the_selected_sum(make: Maker, setting: Setting, batches: Sequenc
     for batch in batches:
         outcome = subject.step(batch)
         kept = selected_mask(outcome.rows, batch.g.shape[-2])[..., None]
-        _equal(outcome.gradient, product(batch.x * kept, batch.g), "the sum of the selected outer products")
+        _equal(
+            outcome.gradient,
+            product(batch.x * kept, batch.g),
+            "the sum of the selected outer products",
+        )
 
 
 def conservation(make: Maker, setting: Setting, batches: Sequence[Batch]) -> None:
@@ -57,7 +65,9 @@ def conservation(make: Maker, setting: Setting, batches: Sequence[Batch]) -> Non
     for batch in batches:
         outcome = subject.step(batch)
         augmented = product(rho * a + batch.x, rho * b + batch.g)
-        _equal(outcome.gradient + outcome.owed, augmented, "approximation + memory = exact gradient")
+        _equal(
+            outcome.gradient + outcome.owed, augmented, "approximation + memory = exact gradient"
+        )
         a, b = _memory(outcome)
 
 
@@ -137,7 +147,9 @@ def permutation(make: Maker, setting: Setting, batches: Sequence[Batch], order: 
     """(5) Permuting rows and keys alike permutes the selection, not the estimate. (No ties, empty memory.)"""
     batch = batches[0]
     here = make(setting).step(batch)
-    there = make(setting).step(Batch(batch.x[:, order], batch.g[:, order], batch.noise[:, order], batch.lr))
+    there = make(setting).step(
+        Batch(batch.x[:, order], batch.g[:, order], batch.noise[:, order], batch.lr)
+    )
     _equal(np.sort(order[there.rows]), np.sort(here.rows), "the permuted selection")
     _equal(there.gradient, here.gradient, "the estimate of the permuted batch, bit for bit")
 
@@ -146,7 +158,10 @@ def scaling(make: Maker, setting: Setting, batches: Sequence[Batch], exponent: i
     """(5) Scaling X or G by a power of two scales the estimate and leaves the selection alone. (No ties.)"""
     batch, factor = batches[0], 2.0**exponent
     here = make(setting).step(batch)
-    for scaled in (batch._replace(x=(factor * batch.x).astype(batch.x.dtype)), batch._replace(g=batch.g * factor)):
+    for scaled in (
+        batch._replace(x=(factor * batch.x).astype(batch.x.dtype)),
+        batch._replace(g=batch.g * factor),
+    ):
         there = make(setting).step(scaled._replace(g=scaled.g.astype(batch.g.dtype)))
         _equal(there.rows, here.rows, "the selection of the scaled batch")
         _equal(there.gradient, factor * here.gradient, "the scaled estimate")
@@ -159,13 +174,17 @@ def stacked_equals_alone(make: Maker, setting: Setting, batches: Sequence[Batch]
     for batch in batches:
         outcome = together.step(batch)
         for r, subject in enumerate(alone):
-            one = subject.step(Batch(batch.x[r : r + 1], batch.g[r : r + 1], batch.noise[r : r + 1], batch.lr))
+            one = subject.step(
+                Batch(batch.x[r : r + 1], batch.g[r : r + 1], batch.noise[r : r + 1], batch.lr)
+            )
             _equal(outcome.gradient[r], one.gradient[0], "the estimate in a stack")
             _equal(outcome.owed[r], one.owed[0], "the memory in a stack")
 
 
 def _memory(outcome: Outcome) -> tuple[Array, Array]:
-    assert outcome.memory is not None, "this law is about the row memory, and the subject shows none"
+    assert outcome.memory is not None, (
+        "this law is about the row memory, and the subject shows none"
+    )
     return outcome.memory
 
 

@@ -24,7 +24,9 @@ class PaperMemory:
         Rows are ranked by `alpha log|a_m b_m^T| + noise[m]`, ties to the lower row.
         """
         a, b = self.a + np.sqrt(lr) * x, self.b + np.sqrt(lr) * g
-        keys = [alpha * np.log(np.linalg.norm(np.outer(a[m], b[m]))) + noise[m] for m in range(len(x))]
+        keys = [
+            alpha * np.log(np.linalg.norm(np.outer(a[m], b[m]))) + noise[m] for m in range(len(x))
+        ]
         selected = sorted(range(len(x)), key=lambda m: (-keys[m], m))[:k]
         self.a, self.b = np.sqrt(self.decay) * a, np.sqrt(self.decay) * b
         self.a[selected], self.b[selected] = 0, 0

@@ -41,7 +41,9 @@ def pair_z(rows: Array, scores: Array) -> Array:
     expected = pair_probabilities(scores, k)
     off = drawn.T @ drawn / n - expected
     error = np.sqrt(np.clip(expected * (1 - expected), 0, None) / n)
-    return np.where(error > 1e-12, off / np.maximum(error, 1e-12), np.where(np.abs(off) < 1e-9, 0, np.inf))
+    return np.where(
+        error > 1e-12, off / np.maximum(error, 1e-12), np.where(np.abs(off) < 1e-9, 0, np.inf)
+    )
 
 
 def replacement_error(w: Array, P: Array, C: Array, k: int) -> float:
@@ -65,7 +67,11 @@ def uniform_error(w: Array, C: Array, k: int) -> float:
 def winner_error(w: Array, C_tail: Array, c: int, k: int) -> float:
     """Return E|error|^2 where the c largest rows are kept and k - c drawn by w from the others, whose sum is C_tail."""
     tail = np.sort(w)[: len(w) - c]
-    return replacement_error(tail, tail / max(tail.sum(), np.finfo(float).tiny), C_tail, k - c) if tail.any() else 0.0
+    return (
+        replacement_error(tail, tail / max(tail.sum(), np.finfo(float).tiny), C_tail, k - c)
+        if tail.any()
+        else 0.0
+    )
 
 
 def gumbel_of(uniforms: Array) -> Array:
@@ -78,7 +84,9 @@ def independent_atoms(p: Array) -> tuple[Array, Array]:
     kept = np.array(list(product([True, False], repeat=len(p))))
     probability = np.where(kept, p, 1 - p).prod(-1)
     possible = probability > 0
-    return gumbel_of(np.where(kept, p / 2, (1 + p) / 2)[possible].clip(1e-9, 1 - 1e-9)), probability[possible]
+    return gumbel_of(
+        np.where(kept, p / 2, (1 + p) / 2)[possible].clip(1e-9, 1 - 1e-9)
+    ), probability[possible]
 
 
 def replacement_atoms(P: Array, k: int, first: int = 0) -> tuple[Array, Array]:
@@ -99,7 +107,9 @@ def permutation_atoms(n: int) -> tuple[Array, Array]:
     return orders.astype(float), np.full(len(orders), 1 / len(orders))
 
 
-def moments(policy: Policy, a: Array, b: Array, k: int, noise: Array, probability: Array) -> tuple[Array, float]:
+def moments(
+    policy: Policy, a: Array, b: Array, k: int, noise: Array, probability: Array
+) -> tuple[Array, float]:
     """Return the mean [N, P] and the mean square error of the estimate of a^T b by k of n rows; a [n, N], b [n, P].
 
     noise [A, n] holds the outcomes, which are replicas of one call; `probability` [A] may be 1 / A of random ones.

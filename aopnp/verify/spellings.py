@@ -38,9 +38,13 @@ def arguments(
     given = {letter for a in kernel.inputs for letter in a.axes}
 
     def argument(name: str, kind: str, axes: tuple[str, ...]) -> Array:
-        shape = tuple(draw(st.sampled_from([1, sizes["R"]])) if x == "R|1" else sizes[x] for x in axes)
+        shape = tuple(
+            draw(st.sampled_from([1, sizes["R"]])) if x == "R|1" else sizes[x] for x in axes
+        )
         if kind == "uint8":
-            return draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, sizes.get("L", 256) - 1)))
+            return draw(
+                hnp.arrays(np.uint8, shape, elements=st.integers(0, sizes.get("L", 256) - 1))
+            )
         if kind == "bool":
             return draw(hnp.arrays(np.bool_, shape))
         if kind == "int64":
@@ -59,7 +63,9 @@ def arguments(
             return draw(hnp.arrays(np.int64, shape, elements=st.integers(low, high)))
         target = np.dtype(dtype if kind == "T" else kind)
         if special and name != "weights":
-            return draw(hnp.arrays(np.float64, shape, elements=st.sampled_from(SPECIAL))).astype(target)
+            return draw(hnp.arrays(np.float64, shape, elements=st.sampled_from(SPECIAL))).astype(
+                target
+            )
         return draw(integers_in_floats(shape, target.type))
 
     with np.errstate(over="ignore"):
@@ -80,12 +86,20 @@ def agree(kernel: Kernel, arrays: list[Array], sizes: dict[str, int], device: st
     """
     ours, expected = [to_device(a.copy(), device) for a in arrays], [a.copy() for a in arrays]
     with np.errstate(all="ignore"):
-        _same(kernel(*ours, **sizes), kernel.reference(*expected, **sizes), kernel.outputs, kernel.ulps)
+        _same(
+            kernel(*ours, **sizes),
+            kernel.reference(*expected, **sizes),
+            kernel.outputs,
+            kernel.ulps,
+        )
     _same(tuple(ours), tuple(expected), kernel.inputs)
 
 
 def _same(ours: Any, expected: Any, arguments: list[Argument], ulps: int = 0) -> None:
-    pairs = zip(*(x if isinstance(x, tuple) else (x,) * len(arguments) for x in (ours, expected)), strict=True)
+    pairs = zip(
+        *(x if isinstance(x, tuple) else (x,) * len(arguments) for x in (ours, expected)),
+        strict=True,
+    )
     for (device_result, wanted), argument in zip(pairs, arguments, strict=True):
         got = to_host(device_result)
         assert got.dtype == wanted.dtype

@@ -21,14 +21,20 @@ dtypes = st.sampled_from([np.float32, np.float64])
 sizes = st.integers(1, 6)
 
 
-def integers_in_floats(shape: tuple[int, ...], dtype: type = np.float64, largest: int = 4) -> st.SearchStrategy[Array]:
+def integers_in_floats(
+    shape: tuple[int, ...], dtype: type = np.float64, largest: int = 4
+) -> st.SearchStrategy[Array]:
     """Arrays of integers in -largest..largest; zero rows and equal rows are common among small ones."""
-    return hnp.arrays(np.int64, shape, elements=st.integers(-largest, largest)).map(lambda a: a.astype(dtype))
+    return hnp.arrays(np.int64, shape, elements=st.integers(-largest, largest)).map(
+        lambda a: a.astype(dtype)
+    )
 
 
 def gumbel_noise(shape: tuple[int, ...]) -> st.SearchStrategy[Array]:
     """Standard Gumbel noise float64, from a drawn seed."""
-    return st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).gumbel(size=shape))
+    return st.integers(0, 2**32 - 1).map(
+        lambda seed: np.random.default_rng(seed).gumbel(size=shape)
+    )
 
 
 @st.composite
@@ -57,7 +63,10 @@ def batches(draw: st.DrawFn, setting: Setting, M: int, steps: int, lr: float = 1
     slots = M + (setting.capacity if setting.memory == "queue" else 0)
 
     def batch() -> Batch:
-        x, g = draw(integers_in_floats((R, M, N), dtype)), draw(integers_in_floats((R, M, P), dtype))
+        x, g = (
+            draw(integers_in_floats((R, M, N), dtype)),
+            draw(integers_in_floats((R, M, P), dtype)),
+        )
         return Batch(x, g, draw(gumbel_noise((R, slots))), lr)
 
     return [batch() for _ in range(steps)]

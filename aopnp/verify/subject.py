@@ -80,7 +80,9 @@ class LibrarySubject:
         self.selections.clear()
         step = Step(lr=np.full(len(batch.g), batch.lr))
         gradient = dense(self.estimator(batch.x, batch.g, self.state, batch.noise, step)).copy()
-        chosen = self.selections or [every_row(batch.g.shape[1], len(batch.g))]  # K = M: nobody was asked
+        chosen = self.selections or [
+            every_row(batch.g.shape[1], len(batch.g))
+        ]  # K = M: nobody was asked
         rows = chosen[0].rows if len(chosen) == 1 else np.empty(0)
         memory = self.state.rows() if isinstance(self.state, RowState) else None
         return Outcome(gradient, rows, owed(self.state, gradient), memory)
@@ -99,7 +101,9 @@ def owed(state: Any, like: Array) -> Array:
 def library(setting: Setting) -> LibrarySubject:
     """Make this library's implementation of `setting`."""
     selections: list[Selection] = []
-    return LibrarySubject(estimator(setting, recorded(POLICIES[setting.policy], selections)), selections)
+    return LibrarySubject(
+        estimator(setting, recorded(POLICIES[setting.policy], selections)), selections
+    )
 
 
 def estimator(setting: Setting, policy: Policy | None = None) -> AOP:

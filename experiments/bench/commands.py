@@ -16,7 +16,9 @@ from experiments.paper import configurations
 
 FRESH = 5
 """Fresh processes that the start is measured in."""
-IMPORT = "import time; began = time.perf_counter(); import aopnp; print(time.perf_counter() - began)"
+IMPORT = (
+    "import time; began = time.perf_counter(); import aopnp; print(time.perf_counter() - began)"
+)
 FIRST_FIT = """
 import time
 import numpy as np
@@ -35,11 +37,22 @@ print(time.perf_counter() - began)
 
 def start_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
     """Wall seconds of `import aopnp` and of the first `fit`, Numba's import included, with a warm Numba cache."""
-    for what, code, limit in (("import aopnp", IMPORT, 0.3), ("first cached fit, 23 steps", FIRST_FIT, 1.0)):
-        printed = [subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(FRESH + 1)]
+    for what, code, limit in (
+        ("import aopnp", IMPORT, 0.3),
+        ("first cached fit, 23 steps", FIRST_FIT, 1.0),
+    ):
+        printed = [
+            subprocess.check_output([sys.executable, "-c", code], text=True)
+            for _ in range(FRESH + 1)
+        ]
         seconds = median(map(float, printed[1:]))  # the first fills the caches
         yield Row(
-            what, f"median of {FRESH} fresh processes", f"{seconds:.2f} s wall", figure=seconds, limit=limit, unit="s"
+            what,
+            f"median of {FRESH} fresh processes",
+            f"{seconds:.2f} s wall",
+            figure=seconds,
+            limit=limit,
+            unit="s",
         )
 
 
@@ -54,16 +67,27 @@ def paper_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
 
 def energy_command_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
     """`paper --only energy` from nothing, start and figures included."""
-    what, size = "`paper --only energy` from nothing", "start, 19 configurations x 10 runs, three figures"
+    what, size = (
+        "`paper --only energy` from nothing",
+        "start, 19 configurations x 10 runs, three figures",
+    )
     data = load_or_reason(configurations("energy")[0], data_dir)
-    yield Row(what, size, data) if isinstance(data, str) else whole_command(what, size, ["--only", "energy"], data_dir)
+    yield (
+        Row(what, size, data)
+        if isinstance(data, str)
+        else whole_command(what, size, ["--only", "energy"], data_dir)
+    )
 
 
-def whole_command(what: str, size: str, words: list[str], data_dir: str | None, limit: float | None = None) -> Row:
+def whole_command(
+    what: str, size: str, words: list[str], data_dir: str | None, limit: float | None = None
+) -> Row:
     """Return the row of `paper` with `words`, run into a folder of its own: CPU seconds of the whole process tree."""
     before, began = _cpu_of_children(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(paper_command(folder, words, data_dir), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            paper_command(folder, words, data_dir), check=True, stdout=subprocess.DEVNULL
+        )
     cpu, wall = _cpu_of_children() - before, time.perf_counter() - began
     ours = f"{cpu:.0f} s of CPU, {wall:.0f} s wall, load {os.getloadavg()[0]:.1f}"
     return Row(what, size, ours, figure=cpu, limit=limit, unit="s")
@@ -71,13 +95,18 @@ def whole_command(what: str, size: str, words: list[str], data_dir: str | None, 
 
 def memory_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
     """The mnist grid's memory in two processes, sampled while it runs its first seconds."""
-    what, size = "peak memory of the mnist grid", "2 jobs, proportional set sizes sampled every 0.1 s of the first 20 s"
+    what, size = (
+        "peak memory of the mnist grid",
+        "2 jobs, proportional set sizes sampled every 0.1 s of the first 20 s",
+    )
     data = load_or_reason(configurations("mnist")[0], data_dir)
     if isinstance(data, str):
         yield Row(what, size, data)
         return
     with tempfile.TemporaryDirectory() as folder:
-        peak = peak_megabytes(paper_command(folder, ["--only", "mnist", "--jobs", "2"], data_dir), seconds=20)
+        peak = peak_megabytes(
+            paper_command(folder, ["--only", "mnist", "--jobs", "2"], data_dir), seconds=20
+        )
     if peak is None:
         yield Row(what, size, "not measured: needs /proc/*/smaps_rollup, which this system has not")
     else:

@@ -35,7 +35,10 @@ def conv_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
         "water-filled Bernoulli": AOP(bernoulli, K),
     }
     x, g = images_and_gradients()
-    ours = {name: weight_gradient(e, x, g, noise_that_keeps(K, e, x, g)) for name, e in estimators.items()}
+    ours = {
+        name: weight_gradient(e, x, g, noise_that_keeps(K, e, x, g))
+        for name, e in estimators.items()
+    }
     exact = {f"exact, unit {unit}": weight_gradient(Exact(), x, g, None, unit) for unit in UNITS}
     theirs: dict[str, Callable[[], Any]] = {}
     if torch := import_torch():
@@ -65,7 +68,9 @@ def noise_that_keeps(K: int, estimator: Estimator, x: Array, g: Array) -> Array:
     draws = (np.random.default_rng(seed).gumbel(size=(1, x.shape[1])) for seed in range(1000))
     a, b = (array.reshape(*array.shape[:2], -1) for array in (x, g))
     chosen = ((noise, estimator.select(a, b, noise, Step())) for noise in draws)
-    return next(noise for noise, selection in chosen if selection is None or selection.count[0] == K)
+    return next(
+        noise for noise, selection in chosen if selection is None or selection.count[0] == K
+    )
 
 
 def weight_gradient(
@@ -75,5 +80,8 @@ def weight_gradient(
     layer = Conv2d(x.shape[-1], g.shape[-1], KERNEL, 1, PADDING, estimator, unit=unit)
     layer.initialise(Streams(), x.dtype)
     layer.forward(x)
-    rows, step = g.reshape(1, -1, g.shape[-1]), Step(noise={} if noise is None else {layer: noise}, training=True)
+    rows, step = (
+        g.reshape(1, -1, g.shape[-1]),
+        Step(noise={} if noise is None else {layer: noise}, training=True),
+    )
     return lambda: dense(layer.weight_gradient(rows, step))

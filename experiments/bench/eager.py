@@ -36,10 +36,14 @@ def mlp_step(torch: Any, x: Array, labels: Array, widths: Sequence[int], lr: flo
     return one_step
 
 
-def conv_weight_gradient(torch: Any, x: Array, g: Array, kernel: int, padding: int, layout: str) -> Callable[[], Any]:
+def conv_weight_gradient(
+    torch: Any, x: Array, g: Array, kernel: int, padding: int, layout: str
+) -> Callable[[], Any]:
     """Return the exact weight gradient of images [M, H, W, C] and g [M, I, J, P], which lie in torch's `layout`."""
     in_memory = getattr(torch, layout)
-    images, gradients = (torch.from_numpy(a).permute(0, 3, 1, 2).contiguous(memory_format=in_memory) for a in (x, g))
+    images, gradients = (
+        torch.from_numpy(a).permute(0, 3, 1, 2).contiguous(memory_format=in_memory) for a in (x, g)
+    )
     shape = g.shape[-1], x.shape[-1], kernel, kernel
     return lambda: torch.nn.grad.conv2d_weight(images, shape, gradients, padding=padding)
 
@@ -59,8 +63,16 @@ def selector(torch: Any, policy: str, K: int, M: int) -> Callable[[Any, Any], An
 class MnistByHand:
     """The paper's mnist step (one dense layer, double softmax, manual gradient, SGD) without autograd."""
 
-    def __init__(self, torch: Any, images: Array, labels: Array, policy: str, memory: str, k: int, M: int) -> None:
-        self.torch, self.x, self.t, self.M, self.lr = torch, torch.from_numpy(images), torch.from_numpy(labels), M, 0.01
+    def __init__(
+        self, torch: Any, images: Array, labels: Array, policy: str, memory: str, k: int, M: int
+    ) -> None:
+        self.torch, self.x, self.t, self.M, self.lr = (
+            torch,
+            torch.from_numpy(images),
+            torch.from_numpy(labels),
+            M,
+            0.01,
+        )
         self.w, self.b = 0.01 * torch.randn(784, 10), torch.zeros(10)
         self.exact, self.remembers = policy == "exact", memory == "row"
         self.select = None if self.exact else selector(torch, policy, k, M)

@@ -27,9 +27,15 @@ def feedback_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
     x, labels = rng.standard_normal((M, WIDTHS[0]), np.float32), rng.integers(0, WIDTHS[-1], M)
     size = f"{'-'.join(map(str, WIDTHS))}, M = {M}, update not in it"
     true, direct = mlp(direct=False), mlp(direct=True)
-    seconds = interleaved(repeats, passes(true, backprop, x, labels), passes(direct, backprop, x, labels))
-    yield against("step with DFA / back-propagation", size, seconds[1], ("back-propagation", seconds[0]), None)
-    one, two = _wall(repeats, passes(direct, backprop, x, labels), passes(direct, Unlocked(), x, labels))
+    seconds = interleaved(
+        repeats, passes(true, backprop, x, labels), passes(direct, backprop, x, labels)
+    )
+    yield against(
+        "step with DFA / back-propagation", size, seconds[1], ("back-propagation", seconds[0]), None
+    )
+    one, two = _wall(
+        repeats, passes(direct, backprop, x, labels), passes(direct, Unlocked(), x, labels)
+    )
     what = "step with DFA, backward in two threads / in one"
     yield Row(what, f"{size}, wall time", in_words(two), f"one thread: {in_words(one)}", two / one)
 

@@ -43,7 +43,10 @@ def bandwidth(device: str, repeats: int, megabytes: Sequence[int]) -> Iterator[F
     for size in megabytes:
         M = max(1, size * 2**20 // (4 * (N + P)))
         a, b, x, g = (normal(device, 1, M, width) for width in (N, P, N, P))
-        rho, fresh = to_device(np.ones(1, np.float32), device), to_device(np.zeros((1, M), bool), device)
+        rho, fresh = (
+            to_device(np.ones(1, np.float32), device),
+            to_device(np.zeros((1, M), bool), device),
+        )
         source, target = normal(device, M, N + P), normal(device, M, N + P)
         ours, copy = interleaved(
             array_module(a),
@@ -51,14 +54,20 @@ def bandwidth(device: str, repeats: int, megabytes: Sequence[int]) -> Iterator[F
             functools.partial(accumulate, a, b, x, g, rho, fresh),
             functools.partial(target.__setitem__, ..., source),
         )
-        yield "accumulate + norms / copy bandwidth", f"{size} MB of memory", f"{100 * (3 / ours) / (2 / copy):.0f} %"
+        yield (
+            "accumulate + norms / copy bandwidth",
+            f"{size} MB of memory",
+            f"{100 * (3 / ours) / (2 / copy):.0f} %",
+        )
 
 
 def selection(device: str, repeats: int, slots: Sequence[int]) -> Iterator[Figure]:
     """The K = S/8 largest of S keys."""
     for S in slots:
         keys = normal(device, 1, S, dtype=np.float64)
-        (seconds,) = interleaved(array_module(keys), repeats, functools.partial(k_best, keys, np.array([S // 8])))
+        (seconds,) = interleaved(
+            array_module(keys), repeats, functools.partial(k_best, keys, np.array([S // 8]))
+        )
         yield "selection of S/8 rows", f"S = {S}", f"{1e6 * seconds:.1f} us"
 
 
@@ -71,8 +80,14 @@ def products(
         noise = to_device(np.zeros((1, M)), device)
         for share in shares:
             step = functools.partial(_aop_step, AOP(topk, M // share, RowMemory()), [], x, g, noise)
-            ours, exact = interleaved(array_module(x), repeats, step, functools.partial(_exact_step, x, g))
-            yield "AOP step / exact product", f"(M, N, P) = ({M}, {N}, {P}), K/M = 1/{share}", f"{ours / exact:.3f}"
+            ours, exact = interleaved(
+                array_module(x), repeats, step, functools.partial(_exact_step, x, g)
+            )
+            yield (
+                "AOP step / exact product",
+                f"(M, N, P) = ({M}, {N}, {P}), K/M = 1/{share}",
+                f"{ours / exact:.3f}",
+            )
 
 
 def _aop_step(estimator: AOP, state: list[Any], x: Array, g: Array, noise: Array) -> Array:
@@ -93,7 +108,11 @@ def mnist_grid(device: str, data_dir: str | None, runs: int = 10) -> Iterator[Fi
         began = time.perf_counter()
         train_stack([(config, run) for config in configs for run in range(runs)], data_dir)
         seconds = time.perf_counter() - began
-        yield f"mnist grid, {label} epoch", f"{len(configs)} configurations x {runs} runs", f"{seconds:.2f} s"
+        yield (
+            f"mnist grid, {label} epoch",
+            f"{len(configs)} configurations x {runs} runs",
+            f"{seconds:.2f} s",
+        )
 
 
 def normal(device: str, *shape: int, dtype: type = np.float32) -> Array:

@@ -53,8 +53,14 @@ def mnist_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
         return
     x, labels = data.train
     arrays = (x.take(np.arange(len(x))[None], 0)[0], labels)
-    by_hand = [MnistByHand(torch, *arrays, c.policy, c.memory, c.k or 0, c.batch_size) for c in configs]
-    theirs = sum(interleaved(max(1, repeats // 4), *(_some_steps(each) for each in by_hand))) * steps / EAGER_STEPS
+    by_hand = [
+        MnistByHand(torch, *arrays, c.policy, c.memory, c.k or 0, c.batch_size) for c in configs
+    ]
+    theirs = (
+        sum(interleaved(max(1, repeats // 4), *(_some_steps(each) for each in by_hand)))
+        * steps
+        / EAGER_STEPS
+    )
     name = f"PyTorch {torch.__version__} by hand, no evaluation, from {EAGER_STEPS} steps a configuration"
     yield against(what, size, ours, (name, theirs), 1 / 5)
 

@@ -33,10 +33,14 @@ def write_growth(out: Path, repeats: int) -> Path:
         series = {name: measure(repeats) for name, measure in SERIES.items()}
         about = {"schema": SCHEMA, "machine": machine(), "versions": versions(), "repeats": repeats}
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(about | {"series": series}, indent=1, allow_nan=False), encoding="utf-8")
+        temporary.write_text(
+            json.dumps(about | {"series": series}, indent=1, allow_nan=False), encoding="utf-8"
+        )
         os.replace(temporary, path)
     except OSError as error:
-        raise UsageError(f"expected an output folder that can be written, got {error}; choose another --out") from error
+        raise UsageError(
+            f"expected an output folder that can be written, got {error}; choose another --out"
+        ) from error
     return path
 
 
@@ -49,7 +53,10 @@ def over_exact(repeats: int, on: Problem, K: int) -> float:
     """Return AOP step / exact step of one problem, printing it as a row in Markdown."""
     ours, exact = interleaved(repeats, outer_product_step(on, K), step(Exact(), on))
     M, (N, P) = on.x.shape[-2], on.w.shape[-2:]
-    print(f"| growth, step / exact step | (M, N, P) = ({M}, {N}, {P}), K = {K} | {ours / exact:.3f} |", flush=True)
+    print(
+        f"| growth, step / exact step | (M, N, P) = ({M}, {N}, {P}), K = {K} | {ours / exact:.3f} |",
+        flush=True,
+    )
     return ours / exact
 
 
@@ -61,7 +68,10 @@ def by_share(repeats: int) -> Series:
 
 def by_width(repeats: int) -> Series:
     """N = P from 16 to 4096 at M = 256, K/M = 1/8."""
-    return {"x": [float(N) for N in WIDTHS], "ratio": against_exact(repeats, [(256, N, N, 32) for N in WIDTHS])}
+    return {
+        "x": [float(N) for N in WIDTHS],
+        "ratio": against_exact(repeats, [(256, N, N, 32) for N in WIDTHS]),
+    }
 
 
 def by_batch(repeats: int) -> Series:
@@ -77,9 +87,18 @@ def by_replicas(repeats: int) -> Series:
     for R in REPLICAS:
         for shared, ratios in ((True, one_minibatch), (False, own)):
             ratios.append(over_one_by_one(repeats, R, shared=shared))
-        print(f"| growth, stacked / one by one, one minibatch | R = {R} | {one_minibatch[-1]:.3f} |")
-        print(f"| growth, stacked / one by one, own minibatches | R = {R} | {own[-1]:.3f} |", flush=True)
-    return {"x": [float(R) for R in REPLICAS], "one minibatch": one_minibatch, "own minibatches": own}
+        print(
+            f"| growth, stacked / one by one, one minibatch | R = {R} | {one_minibatch[-1]:.3f} |"
+        )
+        print(
+            f"| growth, stacked / one by one, own minibatches | R = {R} | {own[-1]:.3f} |",
+            flush=True,
+        )
+    return {
+        "x": [float(R) for R in REPLICAS],
+        "one minibatch": one_minibatch,
+        "own minibatches": own,
+    }
 
 
 def over_one_by_one(repeats: int, R: int, *, shared: bool) -> float:

@@ -20,7 +20,9 @@ def peak_megabytes(command: list[str], seconds: float) -> float | None:
         return None
     peak, deadline = 0, time.monotonic() + seconds
     # A group of its own: whatever happens here, the command ends with all its children.
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while time.monotonic() < deadline and process.poll() is None:
             peak = max(peak, sum(map(_kilobytes, _tree(process.pid))))
@@ -45,6 +47,8 @@ def _tree(pid: int) -> list[int]:
 
 def _kilobytes(pid: int) -> int:
     with contextlib.suppress(OSError):  # ended meanwhile
-        found = re.search(r"^Pss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), flags=re.MULTILINE)
+        found = re.search(
+            r"^Pss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), flags=re.MULTILINE
+        )
         return int(found[1]) if found else 0
     return 0

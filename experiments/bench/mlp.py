@@ -29,14 +29,20 @@ def mlp_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
     exact = training_step([Exact(), Exact(), Exact()], x, labels)
     steps = [*(training_step(estimators, x, labels) for estimators in schemes.values()), exact]
     torch = import_torch()
-    seconds = interleaved(repeats, *steps, *([mlp_step(torch, x, labels, WIDTHS, LR)] if torch else []))
-    opponents = {"our exact step": seconds[2]} | ({f"PyTorch {torch.__version__}": seconds[3]} if torch else {})
+    seconds = interleaved(
+        repeats, *steps, *([mlp_step(torch, x, labels, WIDTHS, LR)] if torch else [])
+    )
+    opponents = {"our exact step": seconds[2]} | (
+        {f"PyTorch {torch.__version__}": seconds[3]} if torch else {}
+    )
     for scheme, ours in zip(schemes, seconds, strict=False):
         for opponent in opponents.items():
             size = f"{'-'.join(map(str, WIDTHS))}, M = {M}, K/M = 1/{SHARE} in {scheme}"
             yield against("MLP training step / exact", size, ours, opponent, LIMIT)
     if torch:
-        yield against("exact MLP step / PyTorch", f"M = {M}", seconds[2], list(opponents.items())[1], None)
+        yield against(
+            "exact MLP step / PyTorch", f"M = {M}", seconds[2], list(opponents.items())[1], None
+        )
     else:
         yield Row("MLP training step / PyTorch", f"M = {M}", "not measured: torch is not installed")
 
@@ -44,7 +50,11 @@ def mlp_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
 def training_step(estimators: list[Estimator], x: Array, labels: Array) -> Work:
     """Return forward, loss, backward and update of the MLP with one weight-gradient estimator a layer."""
     dense = [Dense(n, p, e) for n, p, e in zip(WIDTHS, WIDTHS[1:], estimators, strict=False)]
-    network, loss, optimiser = Chain(dense[0], ReLU(), dense[1], ReLU(), dense[2]), CrossEntropy(), SGD(LR)
+    network, loss, optimiser = (
+        Chain(dense[0], ReLU(), dense[1], ReLU(), dense[2]),
+        CrossEntropy(),
+        SGD(LR),
+    )
     network.initialise(Streams(), np.float32)
     noise = np.zeros((1, M))
     step = Step(lr=optimiser.lr(0), noise={layer: noise for layer in dense}, training=True)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-HEADING = "| what | size | ours | opponent | figure | to reach | reached |\n|---|---|---|---|---|---|---|"
+HEADING = (
+    "| what | size | ours | opponent | figure | to reach | reached |\n|---|---|---|---|---|---|---|"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Row:
         return "yes" if self.figure <= self.limit else "NO"
 
 
-def against(what: str, size: str, ours: float, opponent: tuple[str, float], limit: float | None) -> Row:
+def against(
+    what: str, size: str, ours: float, opponent: tuple[str, float], limit: float | None
+) -> Row:
     """Return the row of our seconds and the opponent's (its name and seconds), whose figure is the ratio."""
     name, seconds = opponent
     return Row(what, size, in_words(ours), f"{name}: {in_words(seconds)}", ours / seconds, limit)

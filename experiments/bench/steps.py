@@ -30,12 +30,18 @@ class Problem:
     w: Array
 
 
-def problem(M: int, N: int, P: int, R: int = 1, *, shared: bool = True, transposed: bool = True) -> Problem:
+def problem(
+    M: int, N: int, P: int, R: int = 1, *, shared: bool = True, transposed: bool = True
+) -> Problem:
     """Return a layer's inputs, output gradients and weights; weights lie as `Dense` stores them if `transposed`."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1 if shared else R, M, N), np.float32)
     g = rng.standard_normal((R, M, P), np.float32)
-    w = np.zeros((R, P, N), np.float32).swapaxes(-1, -2) if transposed else np.zeros((R, N, P), np.float32)
+    w = (
+        np.zeros((R, P, N), np.float32).swapaxes(-1, -2)
+        if transposed
+        else np.zeros((R, N, P), np.float32)
+    )
     return Problem(x, g, w)
 
 
@@ -66,9 +72,17 @@ def step_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
     """The whole step against the exact one, and how much of it is not the product."""
     for (M, N, P), limit in LIMITS.items():
         on, K, size = problem(M, N, P), M // SHARE, f"(M, N, P) = ({M}, {N}, {P}), K/M = 1/{SHARE}"
-        ours, exact, product = interleaved(repeats, outer_product_step(on, K), step(Exact(), on), product_alone(on, K))
+        ours, exact, product = interleaved(
+            repeats, outer_product_step(on, K), step(Exact(), on), product_alone(on, K)
+        )
         yield against("AOP step / exact step", size, ours, ("exact", exact), limit)
-        yield against("all but the K-row product / exact step", size, max(0.0, ours - product), ("exact", exact), 0.025)
+        yield against(
+            "all but the K-row product / exact step",
+            size,
+            max(0.0, ours - product),
+            ("exact", exact),
+            0.025,
+        )
 
 
 def layer_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
@@ -76,8 +90,15 @@ def layer_rows(repeats: int, data_dir: str | None) -> Iterator[Row]:
     for R, name in ((1, "alone"), (LOCK_STEP, f"a replica of {LOCK_STEP} in lock-step")):
         stored, other = problem(64, 784, 10, R), problem(64, 784, 10, R, transposed=False)
         ours, *exact = interleaved(
-            repeats, outer_product_step(stored, 64 // SHARE), step(Exact(), stored), step(Exact(), other)
+            repeats,
+            outer_product_step(stored, 64 // SHARE),
+            step(Exact(), stored),
+            step(Exact(), other),
         )
-        better = ("exact, weights in memory as [P, N]", "exact, weights in memory as [N, P]")[int(np.argmin(exact))]
+        better = ("exact, weights in memory as [P, N]", "exact, weights in memory as [N, P]")[
+            int(np.argmin(exact))
+        ]
         size = f"(64, 784, 10), K/M = 1/{SHARE}, {name}"
-        yield against("mnist layer / exact, better layout", size, ours / R, (better, min(exact) / R), 0.85)
+        yield against(
+            "mnist layer / exact, better layout", size, ours / R, (better, min(exact) / R), 0.85
+        )

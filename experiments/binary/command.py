@@ -27,16 +27,36 @@ def add_binary(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace]
     add = parser.add_argument
     words = "bcnn and mlp, one after the other; bvgg16 is for a GPU"
     add("--network", choices=list(NETWORKS), help=f"network and data ({words})")
-    add("--soft", choices=list(STORAGES), help="how soft weights are held: this one only (a set of them)")
-    add("--row", type=int, choices=list(ROWS), help="a row of the specification (rows 6 to 8: `forward`)")
+    add(
+        "--soft",
+        choices=list(STORAGES),
+        help="how soft weights are held: this one only (a set of them)",
+    )
+    add(
+        "--row",
+        type=int,
+        choices=list(ROWS),
+        help="a row of the specification (rows 6 to 8: `forward`)",
+    )
     add("--update", choices=list(UPDATES), help="with --soft: optimiser (sgd)")
     rates = ", ".join(f"{name} {lr:g}" for name, lr in LR.items())
     add("--lr", type=float, help=f"with --soft: step size ({rates})")
     add("--init", choices=list(INITS), help="with --soft: initial soft weights (uniform)")
-    add("--strategy", choices=STRATEGIES, help=f"with --soft: what fills the gradients ({BACKPROP})")
+    add(
+        "--strategy", choices=STRATEGIES, help=f"with --soft: what fills the gradients ({BACKPROP})"
+    )
     add("--num-dir", type=int, help=f"with --strategy: directions m of a step ({NUM_DIR})")
-    add("--clip", type=clip_option, metavar="CAP", help="with --strategy: cap of the derivatives, or none (1.0)")
-    add("--width", type=int, help=f"channels of the first layer, or units of a hidden one ({_told('width')})")
+    add(
+        "--clip",
+        type=clip_option,
+        metavar="CAP",
+        help="with --strategy: cap of the derivatives, or none (1.0)",
+    )
+    add(
+        "--width",
+        type=int,
+        help=f"channels of the first layer, or units of a hidden one ({_told('width')})",
+    )
     add("--batch-size", type=int, help=f"rows M of a batch ({_told('batch_size')})")
     add("--epochs", type=int, help=f"passes over the training images ({_told('epochs')})")
     add("--runs", type=int, help=f"independent runs ({_told('runs')})")
@@ -45,7 +65,9 @@ def add_binary(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace]
 
 
 def _told(name: str) -> str:
-    return each({network: getattr(SETUPS[experiment], name) for network, experiment in NETWORKS.items()})
+    return each(
+        {network: getattr(SETUPS[experiment], name) for network, experiment in NETWORKS.items()}
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +83,11 @@ def chosen(args: argparse.Namespace) -> list[list[BinaryConfig]]:
     if args.row is not None:
         refuse(args, ["network", "soft"], f"--row {args.row} names them")
     if args.soft is None:
-        refuse(args, ["update", "lr", "init", "strategy"], "every configuration has its own; name a --soft")
+        refuse(
+            args,
+            ["update", "lr", "init", "strategy"],
+            "every configuration has its own; name a --soft",
+        )
     if args.strategy in (None, BACKPROP):
         refuse(args, ["num_dir", "clip"], "back-propagation has no directions")
     given = given_fields(args, ["lr", "init", "num_dir"], FULL)
@@ -69,7 +95,12 @@ def chosen(args: argparse.Namespace) -> list[list[BinaryConfig]]:
         experiment, schemes = ROWS[args.row]
         return [made(experiment, schemes, given)]
     if args.soft is not None:
-        named = default(NETWORKS[args.network or "bcnn"], args.soft, args.update or "sgd", args.strategy or BACKPROP)
+        named = default(
+            NETWORKS[args.network or "bcnn"],
+            args.soft,
+            args.update or "sgd",
+            args.strategy or BACKPROP,
+        )
         return [[replace(named, **given)]]
     experiments = [NETWORKS[name] for name in ([args.network] if args.network else ["bcnn", "mlp"])]
     return [made(experiment, SETS[experiment], given) for experiment in experiments]

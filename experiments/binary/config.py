@@ -102,7 +102,19 @@ LR = {"sgd": 0.1, "adam": 5e-3}
 NUM_DIR = 10
 
 
-def default(experiment: str, soft: str, update: str = "sgd", strategy: str = BACKPROP) -> BinaryConfig:
+def default(
+    experiment: str, soft: str, update: str = "sgd", strategy: str = BACKPROP
+) -> BinaryConfig:
     """Return a configuration as it is trained unless options say otherwise."""
     num_dir, clip = (None, None) if strategy == BACKPROP else (NUM_DIR, 1.0)
-    return BinaryConfig(experiment, soft, update, LR[update], "uniform", strategy, num_dir, clip, *SETUPS[experiment])
+    return BinaryConfig(
+        experiment,
+        soft,
+        update,
+        LR[update],
+        "uniform",
+        strategy,
+        num_dir,
+        clip,
+        *SETUPS[experiment],
+    )

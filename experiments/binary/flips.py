@@ -25,18 +25,24 @@ class CountFlips(Rule):
         self._before, self._flips = [], []
         self.inner.begin(network, streams)
 
-    def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
+    def __call__(
+        self, network: Layer, loss: Loss, x: Array, target: Array, step: Step
+    ) -> tuple[Array, Array]:
         now = [each.numbers() for each in network.parameters() if isinstance(each, SoftWeight)]
         weights = sum(w[0].size for w in now)
         if self._before:
-            flips: Any = sum((w != before).sum((-2, -1)) for w, before in zip(now, self._before, strict=True))
+            flips: Any = sum(
+                (w != before).sum((-2, -1)) for w, before in zip(now, self._before, strict=True)
+            )
             self._flips.append(flips / weights)
         self._before = now
         return self.inner(network, loss, x, target, step)
 
     def observations(self) -> dict[str, Array]:
         flips, self._flips = self._flips, []
-        return self.inner.observations() | ({"flips": sum(flips[1:], start=flips[0])} if flips else {})
+        return self.inner.observations() | (
+            {"flips": sum(flips[1:], start=flips[0])} if flips else {}
+        )
 
     def spent(self) -> dict[str, Array]:
         return self.inner.spent()

@@ -19,7 +19,10 @@ def kept(config: BinaryConfig) -> dict[str, Bytes]:
 
 @lru_cache
 def _kept(config: BinaryConfig) -> dict[str, Bytes]:
-    network, optimiser = BINARY[config.experiment].network(config.estimators([config])), config.optimiser(1)
+    network, optimiser = (
+        BINARY[config.experiment].network(config.estimators([config])),
+        config.optimiser(1),
+    )
     network.initialise(Streams(), config.dtype)
     for parameter in network.parameters():
         parameter.grad = np.zeros(parameter.shape, parameter.dtype)

@@ -29,7 +29,13 @@ def bcnn(parts: Parts) -> Layer:
     """28 x 28 pixels, convolutions of 1, 1, 2, 2 times the width, a dense layer of 12 times: 5.08 M weights at 64."""
     hidden = 12 * parts.width
     dense = (_dense(7 * 7 * 2 * parts.width, hidden, parts), BatchNorm(hidden), Sign())
-    return Chain(Unflatten(28, 28, 1), *_convolutions(1, BCNN, parts), Flatten(), *dense, *_outputs(hidden, parts))
+    return Chain(
+        Unflatten(28, 28, 1),
+        *_convolutions(1, BCNN, parts),
+        Flatten(),
+        *dense,
+        *_outputs(hidden, parts),
+    )
 
 
 def bvgg16(parts: Parts) -> Layer:
@@ -50,7 +56,11 @@ def _convolutions(channels: int, plan: Sequence[int], parts: Parts) -> list[Laye
     for multiple, following in zip(plan, (*plan[1:], None), strict=True):
         if multiple != POOL:
             outputs = multiple * parts.width
-            layers.append(BinaryConv2d(channels, outputs, 3, padding=1, storage=parts.storage, init=parts.init))
+            layers.append(
+                BinaryConv2d(
+                    channels, outputs, 3, padding=1, storage=parts.storage, init=parts.init
+                )
+            )
             layers += [MaxPool2d(2)] if following == POOL else []
             layers += [BatchNorm(outputs), Sign()]
             channels = outputs

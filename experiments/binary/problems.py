@@ -16,5 +16,7 @@ _MNIST = partial(mnist_data, SIGNED)
 BINARY = {
     "binary": Problem(_MNIST, bcnn, CrossEntropy, validation_batch=100),
     "binary-mlp": Problem(_MNIST, mlp, CrossEntropy),
-    "binary-bvgg16": Problem(partial(signed_cifar_data, True), bvgg16, CrossEntropy, validation_batch=100),
+    "binary-bvgg16": Problem(
+        partial(signed_cifar_data, True), bvgg16, CrossEntropy, validation_batch=100
+    ),
 }

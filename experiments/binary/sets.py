@@ -25,7 +25,11 @@ SETS: dict[str, Schemes] = {
     ],
     "binary-mlp": [
         *(each for init in ("uniform", "glorot") for each in _each(("float", "5-bit"), init=init)),
-        *(each for init in ("uniform", "glorot") for each in _each(("float", "5-bit"), init=init, update="adam")),
+        *(
+            each
+            for init in ("uniform", "glorot")
+            for each in _each(("float", "5-bit"), init=init, update="adam")
+        ),
     ],
     "binary-bvgg16": _each(("float", "8-bit", "5-bit", "memoryless", "naive"), update="adam"),
 }
@@ -36,7 +40,10 @@ ROWS: dict[int, tuple[str, Schemes]] = {
     3: ("binary-bvgg16", _each(("float", "memoryless", "naive"), update="adam")),
     4: ("binary", _each(("float", "5-bit", "6-bit", "7-bit", "8-bit"), lr=0.01)),
     # Ten directions cost seven times as much as back-propagation: small and short, unless options say otherwise.
-    5: ("binary", [{"soft": "float", "strategy": strategy, "width": 4, "epochs": 1} for strategy in NUMBERS]),
+    5: (
+        "binary",
+        [{"soft": "float", "strategy": strategy, "width": 4, "epochs": 1} for strategy in NUMBERS],
+    ),
 }
 """Row of the specification -> experiment, configurations. Rows 6 to 8 are of the command `forward`.
 
@@ -51,4 +58,6 @@ def made(experiment: str, schemes: Schemes, changes: Mapping[str, Any]) -> list[
 
 def _made(experiment: str, **values: Any) -> BinaryConfig:
     names = ("soft", "update", "strategy")
-    return replace(default(experiment, **{name: values[name] for name in names if name in values}), **values)
+    return replace(
+        default(experiment, **{name: values[name] for name in names if name in values}), **values
+    )

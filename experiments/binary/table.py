@@ -14,7 +14,16 @@ from experiments.forward.table import difference, told
 from experiments.table import aligned, final
 
 HEADER = (
-    *("scheme", "", "train loss", "val. loss", "val. accuracy", "- float", "flips a weight", "clipped"),
+    *(
+        "scheme",
+        "",
+        "train loss",
+        "val. loss",
+        "val. accuracy",
+        "- float",
+        "flips a weight",
+        "clipped",
+    ),
     *("weights kB", "with optimiser", "smaller", "total kB", "seconds per epoch"),
 )
 NOTE = """\
@@ -27,7 +36,10 @@ what is remembered of them. Besides, every pass unpacks the signs of a layer as 
 def comparison(configs: Sequence[BinaryConfig], results: Sequence[dict[str, Any]]) -> str:
     """Return one line for each result."""
     by_config = dict(zip(configs, results, strict=True))
-    rows = [_row(config, result, by_config.get(float_of(config))) for config, result in by_config.items()]
+    rows = [
+        _row(config, result, by_config.get(float_of(config)))
+        for config, result in by_config.items()
+    ]
     return "\n".join([aligned([HEADER, *rows]), NOTE])
 
 
@@ -36,7 +48,9 @@ def float_of(config: BinaryConfig) -> BinaryConfig:
     return replace(config, soft="float")
 
 
-def _row(config: BinaryConfig, result: dict[str, Any], floating: dict[str, Any] | None) -> tuple[str, ...]:
+def _row(
+    config: BinaryConfig, result: dict[str, Any], floating: dict[str, Any] | None
+) -> tuple[str, ...]:
     history, memory = result["history"], kept(config)
     binary, total = memory["binary"], sum(each.kept for each in memory.values())
     floating_bytes = kept(float_of(config))["binary"].kept

@@ -19,18 +19,30 @@ MEMORIES = ("none", "row", "residual")
 """Those that need no capacity."""
 
 
-def add_deep(parser: argparse.ArgumentParser, experiment: str) -> Callable[[argparse.Namespace], int]:
+def add_deep(
+    parser: argparse.ArgumentParser, experiment: str
+) -> Callable[[argparse.Namespace], int]:
     """Add the options of one experiment; return what runs it."""
     _add_configuration(parser, DEFAULTS[experiment], DEFAULTS[f"{experiment}-full"])
     add_running(parser)
-    parser.add_argument("--figures", type=Path, default=Path("figures"), help="folder of the figure (%(default)s)")
+    parser.add_argument(
+        "--figures", type=Path, default=Path("figures"), help="folder of the figure (%(default)s)"
+    )
     return partial(run, experiment=experiment)
 
 
 def _add_configuration(parser: argparse.ArgumentParser, small: Deep, full: Deep) -> None:
     add = parser.add_argument
-    add("--policy", choices=["exact", *POLICIES], help="this one only (exact, bernoulli, and topk twice)")
-    add("--memory", choices=MEMORIES, help="with --policy: what happens to what it leaves out of weight (none)")
+    add(
+        "--policy",
+        choices=["exact", *POLICIES],
+        help="this one only (exact, bernoulli, and topk twice)",
+    )
+    add(
+        "--memory",
+        choices=MEMORIES,
+        help="with --policy: what happens to what it leaves out of weight (none)",
+    )
 
     def number(name: str, kind: type, words: str) -> None:
         values = [getattr(default, name) for default in (small, full)]
@@ -40,14 +52,24 @@ def _add_configuration(parser: argparse.ArgumentParser, small: Deep, full: Deep)
     number("ratio", float, "share of the outer products kept of each sum")
     number("minimal_k", int, "outer products kept at least, of each sum")
     number("where", str, f"products estimated, among {', '.join(SEAMS)}, separated by commas")
-    add("--watch", action="store_true", default=None, help="record how far each layer's weight gradient is off")
+    add(
+        "--watch",
+        action="store_true",
+        default=None,
+        help="record how far each layer's weight gradient is off",
+    )
     number("batch_size", int, "rows M of a batch")
     number("epochs", int, "passes over the training images")
     number("runs", int, "independent runs")
     number("lr", float, "step size")
     number("seed", int, "seed of all random streams")
     add("--dtype", choices=["float32", "float64"], help=f"floating-point type ({small.dtype})")
-    add("--all", action="store_true", default=None, help="every policy, not the usual four configurations only")
+    add(
+        "--all",
+        action="store_true",
+        default=None,
+        help="every policy, not the usual four configurations only",
+    )
     add("--full", action="store_true", help="the published network, data and epochs")
 
 
@@ -59,7 +81,9 @@ def run(args: argparse.Namespace, experiment: str) -> int:
     if args.policy:
         print(result_path(args.out, configs[0]))
     else:
-        for path in draw(configs[0].experiment, args.out, args.figures, suffix=configs[0].settings()):
+        for path in draw(
+            configs[0].experiment, args.out, args.figures, suffix=configs[0].settings()
+        ):
             print(path)
     return report_divergence(configs, results)
 
@@ -67,12 +91,29 @@ def run(args: argparse.Namespace, experiment: str) -> int:
 def chosen(args: argparse.Namespace, default: Deep) -> list[Deep]:
     """Return the configurations that the options name; UsageError for options that contradict each other."""
     if args.policy == "exact":
-        refuse(args, ["memory", "ratio", "minimal_k", "where", "watch"], "the exact gradient keeps every outer product")
+        refuse(
+            args,
+            ["memory", "ratio", "minimal_k", "where", "watch"],
+            "the exact gradient keeps every outer product",
+        )
     if args.policy is None:
-        refuse(args, ["memory"], "without --policy configurations with and without memory are trained")
+        refuse(
+            args, ["memory"], "without --policy configurations with and without memory are trained"
+        )
     else:
         refuse(args, ["all"], f"--policy {args.policy} names one")
-    names = ("ratio", "minimal_k", "watch", "batch_size", "epochs", "runs", "lr", "seed", "dtype", "memory")
+    names = (
+        "ratio",
+        "minimal_k",
+        "watch",
+        "batch_size",
+        "epochs",
+        "runs",
+        "lr",
+        "seed",
+        "dtype",
+        "memory",
+    )
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     where = default.where if args.where is None else in_order(args.where)
     base = replace(default, where=where, device=chosen_device(args.device), **given)

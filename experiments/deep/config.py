@@ -53,7 +53,9 @@ class Deep(Named):
     def _estimator(self, product: str) -> Estimator:
         size = Ratio(self.ratio or 0.0, self.minimal_k or 1)
         remembers = product == "weight" and self.memory != "none"
-        estimator = AOP(POLICIES[self.policy], size, MEMORIES[self.memory if remembers else "none"]())
+        estimator = AOP(
+            POLICIES[self.policy], size, MEMORIES[self.memory if remembers else "none"]()
+        )
         return Watched(estimator) if self.watch and product == "weight" else estimator
 
     def optimiser(self, steps: int) -> Optimiser:
@@ -74,10 +76,14 @@ class Deep(Named):
         if self.policy != "exact":
             self.at_least(minimal_k=1)
         if self.ratio is not None and not 0 < self.ratio <= 1:
-            raise UsageError(f"expected --ratio above 0 and up to 1, which keeps everything, got {self.ratio}")
+            raise UsageError(
+                f"expected --ratio above 0 and up to 1, which keeps everything, got {self.ratio}"
+            )
         if "weight" not in self.products and (self.memory != "none" or self.watch):
             got = "--watch" if self.watch else f"--memory {self.memory}"
-            raise UsageError(f"expected weight in --where {self.where} with {got}, got none; add it or leave {got} out")
+            raise UsageError(
+                f"expected weight in --where {self.where} with {got}, got none; add it or leave {got} out"
+            )
         try:
             DEEP[self.experiment].network(self.estimators([self]))
             self.optimiser(1)
@@ -114,7 +120,9 @@ def estimated(default: Deep, policy: str, memory: str = "none", **changes: Any) 
 
 def exact(default: Deep) -> Deep:
     """Return `default` with nothing estimated, and so nothing to watch."""
-    return replace(default, policy="exact", memory="none", ratio=None, minimal_k=None, where="", watch=False)
+    return replace(
+        default, policy="exact", memory="none", ratio=None, minimal_k=None, where="", watch=False
+    )
 
 
 def usual(default: Deep) -> list[Deep]:
@@ -132,12 +140,25 @@ def usual(default: Deep) -> list[Deep]:
 
 def every_policy(default: Deep) -> list[Deep]:
     """Return the usual configurations and one of each further policy."""
-    return list(dict.fromkeys([*usual(default), *(estimated(default, policy) for policy in POLICIES)]))
+    return list(
+        dict.fromkeys([*usual(default), *(estimated(default, policy) for policy in POLICIES)])
+    )
 
 
-def _default(experiment: str, batch_size: int, epochs: int, runs: int, lr: float, minimal_k: int) -> Deep:
+def _default(
+    experiment: str, batch_size: int, epochs: int, runs: int, lr: float, minimal_k: int
+) -> Deep:
     return Deep(
-        experiment, "topk", "none", 0.5, minimal_k, "weight", batch_size=batch_size, epochs=epochs, runs=runs, lr=lr
+        experiment,
+        "topk",
+        "none",
+        0.5,
+        minimal_k,
+        "weight",
+        batch_size=batch_size,
+        epochs=epochs,
+        runs=runs,
+        lr=lr,
     )
 
 

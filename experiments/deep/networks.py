@@ -39,7 +39,10 @@ def cnn(products: Products) -> Layer:
     return Chain(
         nn.Unflatten(28, 28, 1),
         *(nn.Conv2d(1, 32, 5, padding=2), nn.MaxPool2d(2), ReLU()),
-        *(nn.Conv2d(32, 64, 5, padding=2, unit="example", **products._asdict()), nn.ChannelDropout(0.5)),
+        *(
+            nn.Conv2d(32, 64, 5, padding=2, unit="example", **products._asdict()),
+            nn.ChannelDropout(0.5),
+        ),
         *(nn.MaxPool2d(2), ReLU(), nn.Flatten()),
         *(Dense(3136, 1024, **products._asdict()), ReLU(), nn.Dropout(0.5)),
         Dense(1024, 10),
@@ -55,7 +58,12 @@ def wide_resnet(blocks: int, width: int, products: Products) -> Layer:
     estimated = partial(conv, unit="example", **products._asdict())
     channels = (16, 16 * width, 32 * width, 64 * width)
     stages = [
-        _block(channels[stage + (block > 0)], channels[stage + 1], 2 if stage and not block else 1, estimated)
+        _block(
+            channels[stage + (block > 0)],
+            channels[stage + 1],
+            2 if stage and not block else 1,
+            estimated,
+        )
         for stage in range(3)
         for block in range(blocks)
     ]

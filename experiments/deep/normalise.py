@@ -20,13 +20,17 @@ class Normalise(Layer):
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self.fixed = np.array([mean, std])
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         self.mean, self.std = to_device(self.fixed.astype(dtype), device)
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         return (x - self.mean) / self.std
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         return g / self.std if needs_input else None
 
     def tangent(self, u: Array) -> Array:

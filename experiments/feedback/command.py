@@ -7,7 +7,15 @@ from pathlib import Path
 
 from aopnp.estimators.policies import POLICIES
 from aopnp.nn.feedback import DIRECT
-from experiments.feedback.config import APPROXIMATE, SETUPS, SIZES, FeedbackConfig, combined, default, usual
+from experiments.feedback.config import (
+    APPROXIMATE,
+    SETUPS,
+    SIZES,
+    FeedbackConfig,
+    combined,
+    default,
+    usual,
+)
 from experiments.feedback.rules import INITS, RULES
 from experiments.feedback.table import comparison
 from experiments.options import add_running, checked, chosen_device, refuse
@@ -25,9 +33,18 @@ TINY = "dfa-tiny"
 def add_feedback(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Add the options of `feedback`; return what runs it."""
     add = parser.add_argument
-    add("--data", choices=list(SETUPS), default="mnist", help="data and network (%(default)s); alexnet is for a GPU")
+    add(
+        "--data",
+        choices=list(SETUPS),
+        default="mnist",
+        help="data and network (%(default)s); alexnet is for a GPU",
+    )
     add("--rule", choices=[*RULES, TINY], help="this one only (all)")
-    add("--b-init", choices=list(INITS), help="with a direct --rule: initial values of B (its own on this network)")
+    add(
+        "--b-init",
+        choices=list(INITS),
+        help="with a direct --rule: initial values of B (its own on this network)",
+    )
     add(
         "--combine",
         action="store_true",
@@ -35,9 +52,17 @@ def add_feedback(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespac
         help="bp, dfa and dkp, each with exact and with approximate weight gradients",
     )
     words = "with --rule or --combine: which outer products hidden layers keep"
-    add("--policy", choices=["exact", *POLICIES], help=f"{words} (exact; combine: {APPROXIMATE['policy']})")
+    add(
+        "--policy",
+        choices=["exact", *POLICIES],
+        help=f"{words} (exact; combine: {APPROXIMATE['policy']})",
+    )
     add("--memory", choices=MEMORIES, help=f"what happens to the others ({APPROXIMATE['memory']})")
-    add("--ratio", type=float, help=f"share of the outer products kept of each sum ({APPROXIMATE['ratio']:g})")
+    add(
+        "--ratio",
+        type=float,
+        help=f"share of the outer products kept of each sum ({APPROXIMATE['ratio']:g})",
+    )
     add("--batch-size", type=int, help=f"rows M of a batch ({_sizes(0)})")
     add("--epochs", type=int, help=f"passes over the training images ({_sizes(1)})")
     add("--runs", type=int, help=f"independent runs ({_sizes(2)})")
@@ -85,7 +110,11 @@ def chosen(args: argparse.Namespace, experiment: str) -> list[FeedbackConfig]:
     else:
         refuse(args, ["combine"], f"--rule {args.rule} names one")
     if not (args.rule or args.combine):
-        refuse(args, ["policy"], "all rules are compared with exact weight gradients; add --combine or name a --rule")
+        refuse(
+            args,
+            ["policy"],
+            "all rules are compared with exact weight gradients; add --combine or name a --rule",
+        )
     if args.policy == "exact" or not (args.policy or args.combine):
         refuse(args, ["memory", "ratio"], "exact weight gradients keep every outer product")
     names = ("batch_size", "epochs", "runs", "lr", "seed", "dtype")

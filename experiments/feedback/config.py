@@ -54,7 +54,9 @@ class FeedbackConfig(Named):
 
     def optimiser(self, steps: int) -> Optimiser:
         """Return the optimiser for so many steps in all epochs."""
-        return _setup(self.experiment).optimiser(self.rule, self.lr, max(1, steps // self.epochs), self.epochs)
+        return _setup(self.experiment).optimiser(
+            self.rule, self.lr, max(1, steps // self.epochs), self.epochs
+        )
 
     def learning_rule(self, steps: int) -> Rule:
         """Return what fills the gradients; angles are measured in every epoch."""
@@ -68,7 +70,9 @@ class FeedbackConfig(Named):
         """Raise UsageError with a sentence where the values cannot be trained with."""
         self.at_least(runs=1, epochs=1, batch_size=2, seed=0)
         if self.ratio is not None and not 0 < self.ratio <= 1:
-            raise UsageError(f"expected --ratio above 0 and up to 1, which keeps everything, got {self.ratio}")
+            raise UsageError(
+                f"expected --ratio above 0 and up to 1, which keeps everything, got {self.ratio}"
+            )
         if self.b_init == "zeros" and self.rule in ("dfa", "drtp"):
             raise UsageError(
                 f"expected a B that is not zero with --rule {self.rule}, which never changes it, got --b-init zeros; "
@@ -105,9 +109,13 @@ class Setup(NamedTuple):
 
 
 SETUPS = {
-    "mnist": Setup(optimisers.mlp, 1e-3, "normal", {"drtp": {"lr": 0.1}, "fdfa": {"b_init": "zeros"}}),
+    "mnist": Setup(
+        optimisers.mlp, 1e-3, "normal", {"drtp": {"lr": 0.1}, "fdfa": {"b_init": "zeros"}}
+    ),
     "cifar": Setup(optimisers.two_convolutions, 5e-4, "kaiming", {"fdfa": {"b_init": "zeros"}}),
-    "alexnet": Setup(optimisers.alexnet, 0.1, "kaiming", {rule: {"b_init": "zeros"} for rule in ("dkp", "fdfa")}),
+    "alexnet": Setup(
+        optimisers.alexnet, 0.1, "kaiming", {rule: {"b_init": "zeros"} for rule in ("dkp", "fdfa")}
+    ),
 }
 """Step sizes and initial values of B: of cifar and alexnet as published, but for DFA on alexnet (see dfa-tiny)."""
 
@@ -130,7 +138,9 @@ def default(experiment: str, rule: str) -> FeedbackConfig:
     """Return the configuration of `rule` as it is trained unless options say otherwise."""
     setup, (batch_size, epochs, runs) = _setup(experiment), SIZES[experiment]
     b_init = setup.b_init if rule in DIRECT else None
-    config = FeedbackConfig(experiment, rule, b_init, "exact", "none", None, batch_size, epochs, runs, setup.lr)
+    config = FeedbackConfig(
+        experiment, rule, b_init, "exact", "none", None, batch_size, epochs, runs, setup.lr
+    )
     return replace(config, **setup.others.get(rule, {}))
 
 
@@ -141,7 +151,9 @@ def usual(experiment: str, **changes: Any) -> list[FeedbackConfig]:
     return [replace(config, **changes) for config in (*configs, tiny)]
 
 
-def combined(experiment: str, approximate: Mapping[str, Any], **changes: Any) -> list[FeedbackConfig]:
+def combined(
+    experiment: str, approximate: Mapping[str, Any], **changes: Any
+) -> list[FeedbackConfig]:
     """Return the combination study: three rules, each with exact and with approximate weight gradients."""
     configs = [replace(default(experiment, rule), **changes) for rule in ("bp", "dfa", "dkp")]
     return [replace(config, **values) for config in configs for values in ({}, approximate)]

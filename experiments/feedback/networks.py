@@ -47,7 +47,12 @@ def two_convolutions(parts: Parts) -> Layer:
         parts.hidden(
             nn.Unflatten(32, 32, 3),
             *(conv(3, 32, 3), nn.BatchNorm(32), ReLU(), parts.hook((30, 30, 32))),
-            *(conv(32, 32, 3, feedback=parts.feedback), nn.BatchNorm(32), ReLU(), parts.hook((28, 28, 32))),
+            *(
+                conv(32, 32, 3, feedback=parts.feedback),
+                nn.BatchNorm(32),
+                ReLU(),
+                parts.hook((28, 28, 32)),
+            ),
             *(nn.MaxPool2d(2), nn.Flatten()),
             *(Dense(6272, 128, parts.estimator, feedback=parts.feedback), ReLU(), parts.hook(128)),
         ),
@@ -68,8 +73,20 @@ def alexnet(parts: Parts) -> Layer:
     return Chain(
         parts.hidden(
             nn.Unflatten(32, 32, 3),
-            *(conv(3, 64, 5, padding=2), nn.BatchNorm(64), ReLU(), nn.MaxPool2d(3, 2), hook((15, 15, 64))),
-            *(upper(64, 192, 5, padding=2), nn.BatchNorm(192), ReLU(), nn.MaxPool2d(3, 2), hook((7, 7, 192))),
+            *(
+                conv(3, 64, 5, padding=2),
+                nn.BatchNorm(64),
+                ReLU(),
+                nn.MaxPool2d(3, 2),
+                hook((15, 15, 64)),
+            ),
+            *(
+                upper(64, 192, 5, padding=2),
+                nn.BatchNorm(192),
+                ReLU(),
+                nn.MaxPool2d(3, 2),
+                hook((7, 7, 192)),
+            ),
             *(upper(192, 384, 3, padding=1), nn.BatchNorm(384), ReLU(), hook((7, 7, 384))),
             *(upper(384, 256, 3, padding=1), nn.BatchNorm(256), ReLU(), hook((7, 7, 256))),
             *(upper(256, 256, 3, padding=1), nn.BatchNorm(256), ReLU(), nn.MaxPool2d(3, 2)),

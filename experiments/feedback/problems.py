@@ -28,7 +28,12 @@ def mnist_data(data_dir: str | None, batch_size: int) -> Data:
     images = load_mnist("mnist", data_dir)
     train, test = images.y_train.astype(np.int64), images.y_test.astype(np.int64)
     seen = len(train) // batch_size * batch_size
-    return Data((Coded(images.x_train, SIGNED), train), (Coded(images.x_test, SIGNED), test), seen, len(test))
+    return Data(
+        (Coded(images.x_train, SIGNED), train),
+        (Coded(images.x_test, SIGNED), test),
+        seen,
+        len(test),
+    )
 
 
 def signed_cifar_data(complete: bool, data_dir: str | None, batch_size: int) -> Data:

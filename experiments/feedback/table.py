@@ -18,7 +18,9 @@ NOTE = (
     "- dfa, - bp: mean difference of the accuracy over paired runs and its 95 % limit. flops: of all products of a "
     "training, with scores, gathers and memories."
 )
-PUBLISHED = "Published for MNIST (100 epochs, an MLP of these widths): BP 0.9856, DFA 0.9758, DRTP 0.9559."
+PUBLISHED = (
+    "Published for MNIST (100 epochs, an MLP of these widths): BP 0.9856, DFA 0.9758, DRTP 0.9559."
+)
 
 
 def comparison(configs: Sequence[FeedbackConfig], results: Sequence[dict[str, Any]]) -> str:
@@ -30,7 +32,9 @@ def comparison(configs: Sequence[FeedbackConfig], results: Sequence[dict[str, An
     return "\n".join([aligned([HEADER, *rows]), NOTE, *published])
 
 
-def _row(name: str, result: dict[str, Any], dfa: dict[str, Any] | None, bp: dict[str, Any] | None) -> tuple[str, ...]:
+def _row(
+    name: str, result: dict[str, Any], dfa: dict[str, Any] | None, bp: dict[str, Any] | None
+) -> tuple[str, ...]:
     history = result["history"]
     return (
         name if result["status"] == "finished" else f"{name} ({result['status']})",

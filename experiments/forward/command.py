@@ -32,22 +32,50 @@ def add_forward(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace
     words = "mlp and narrow, one after the other; vgg16 is for a GPU"
     add("--network", choices=list(NETWORKS), help=f"network and data ({words})")
     add("--strategy", choices=STRATEGIES, help="this one only (a set of them)")
-    add("--row", type=int, choices=list(ROWS), help="a row of the specification (rows 1 to 5: `binary`)")
+    add(
+        "--row",
+        type=int,
+        choices=list(ROWS),
+        help="a row of the specification (rows 1 to 5: `binary`)",
+    )
     add("--num-dir", type=int, help="with --strategy: directions m of a step (1)")
-    add("--clip", type=clip_option, metavar="CAP", help="with --strategy: cap of the derivatives, or none (1.0)")
+    add(
+        "--clip",
+        type=clip_option,
+        metavar="CAP",
+        help="with --strategy: cap of the derivatives, or none (1.0)",
+    )
     add("--update", choices=list(OPTIMISERS), help="with --strategy: optimiser (sgd)")
-    add("--lr", type=float, help=f"with --strategy: step size ({_told('lr')}; of backprop {_told('backprop_lr')})")
-    add("--decay", type=float, help=f"with --strategy: factor of the step size after every epoch ({_told('decay')})")
-    add("--width", type=int, help=f"units of a hidden layer, or channels of the first ({_told('width')})")
+    add(
+        "--lr",
+        type=float,
+        help=f"with --strategy: step size ({_told('lr')}; of backprop {_told('backprop_lr')})",
+    )
+    add(
+        "--decay",
+        type=float,
+        help=f"with --strategy: factor of the step size after every epoch ({_told('decay')})",
+    )
+    add(
+        "--width",
+        type=int,
+        help=f"units of a hidden layer, or channels of the first ({_told('width')})",
+    )
     add("--batch-size", type=int, help=f"rows M of a batch ({_told('batch_size')})")
-    add("--epochs", type=int, help=f"passes over the training images ({_told('epochs')}, of dear directions fewer)")
+    add(
+        "--epochs",
+        type=int,
+        help=f"passes over the training images ({_told('epochs')}, of dear directions fewer)",
+    )
     add("--runs", type=int, help=f"independent runs ({_told('runs')})")
     add_common(parser, FULL)
     return run
 
 
 def _told(name: str) -> str:
-    return each({network: getattr(SETUPS[experiment], name) for network, experiment in NETWORKS.items()})
+    return each(
+        {network: getattr(SETUPS[experiment], name) for network, experiment in NETWORKS.items()}
+    )
 
 
 def each(values: Mapping[str, float]) -> str:
@@ -62,7 +90,12 @@ def add_common(parser: argparse.ArgumentParser, full: Mapping[str, int]) -> None
     add = parser.add_argument
     add("--seed", type=int, help="seed of all random streams (0)")
     add("--dtype", choices=["float32", "float64"], help="floating-point type (float32)")
-    add("--full", action="store_true", default=None, help="{epochs} epochs, {runs} runs".format(**full))
+    add(
+        "--full",
+        action="store_true",
+        default=None,
+        help="{epochs} epochs, {runs} runs".format(**full),
+    )
     add_running(parser)
     add("--figures", type=Path, default=Path("figures"), help="folder of the figures (%(default)s)")
 
@@ -85,7 +118,11 @@ def chosen(args: argparse.Namespace) -> list[list[ForwardConfig]]:
     if args.row is not None:
         refuse(args, ["network", "strategy"], f"--row {args.row} names them")
     if args.strategy is None:
-        refuse(args, ["num_dir", "clip", "update", "lr", "decay"], "every configuration has its own; name a --strategy")
+        refuse(
+            args,
+            ["num_dir", "clip", "update", "lr", "decay"],
+            "every configuration has its own; name a --strategy",
+        )
     if args.strategy == BACKPROP:
         refuse(args, ["num_dir", "clip"], "back-propagation has no directions")
     given = given_fields(args, ["num_dir", "update", "lr", "decay"], FULL)
@@ -93,15 +130,22 @@ def chosen(args: argparse.Namespace) -> list[list[ForwardConfig]]:
         return [made(*ROWS[args.row], **given)]
     if args.strategy is not None:
         return [[replace(default(NETWORKS[args.network or "mlp"], args.strategy), **given)]]
-    return [usual(NETWORKS[name], **given) for name in ([args.network] if args.network else ["mlp", "narrow"])]
+    return [
+        usual(NETWORKS[name], **given)
+        for name in ([args.network] if args.network else ["mlp", "narrow"])
+    ]
 
 
-def given_fields(args: argparse.Namespace, names: Sequence[str], full: Mapping[str, int]) -> dict[str, Any]:
+def given_fields(
+    args: argparse.Namespace, names: Sequence[str], full: Mapping[str, int]
+) -> dict[str, Any]:
     """Return the fields of a configuration that options name: `names`, and those that `binary` has too."""
     if args.full:
         refuse(args, ["epochs", "runs"], "--full names both")
     names = (*names, "width", "batch_size", "epochs", "runs", "seed", "dtype")
-    given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
+    given: dict[str, Any] = {
+        name: value for name in names if (value := getattr(args, name)) is not None
+    }
     if args.clip is not None:
         given["clip"] = None if args.clip == "none" else args.clip
     return {**given, **(full if args.full else {}), "device": chosen_device(args.device)}

@@ -58,7 +58,9 @@ class ForwardConfig(Named):
         """Raise UsageError with a sentence where the values cannot be trained with."""
         self.at_least(runs=1, epochs=1, batch_size=1, width=1, seed=0)
         if not 0 < self.decay <= 1:
-            raise UsageError(f"expected --decay above 0 and up to 1, which keeps the step size, got {self.decay}")
+            raise UsageError(
+                f"expected --decay above 0 and up to 1, which keeps the step size, got {self.decay}"
+            )
         try:
             network = FORWARD[self.experiment].network(self.estimators([self]))
             check_room(network, self.num_dir or 0, [self.strategy])
@@ -102,4 +104,6 @@ def default(experiment: str, strategy: str) -> ForwardConfig:
     """Return the configuration of `strategy` as it is trained unless options say otherwise."""
     width, batch_size, epochs, runs, lr, backprop_lr, decay = SETUPS[experiment]
     num_dir, clip, own_lr = (None, None, backprop_lr) if strategy == BACKPROP else (1, 1.0, lr)
-    return ForwardConfig(experiment, strategy, num_dir, clip, "sgd", own_lr, decay, width, batch_size, epochs, runs)
+    return ForwardConfig(
+        experiment, strategy, num_dir, clip, "sgd", own_lr, decay, width, batch_size, epochs, runs
+    )

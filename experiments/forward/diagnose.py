@@ -38,7 +38,13 @@ class Batch:
 
 
 def diagnose(
-    data: Data, width: int, num_dir: int, draws: int, points: Sequence[int], batch_size: int, seed: int
+    data: Data,
+    width: int,
+    num_dir: int,
+    draws: int,
+    points: Sequence[int],
+    batch_size: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Return what was measured, as the result file has it: lists over points, or over points and layers."""
     network, streams = mlp(width), Streams(seed)
@@ -77,7 +83,12 @@ KEYS = ("error", "error_limit", "expected_error", "cosine", "layer_error", "laye
 
 
 def _trained(
-    network: Layer, data: Data, points: Sequence[int], batch_size: int, num_dir: int, streams: Streams
+    network: Layer,
+    data: Data,
+    points: Sequence[int],
+    batch_size: int,
+    num_dir: int,
+    streams: Streams,
 ) -> Iterator[Batch]:
     """Train by back-propagation, and yield at each of `points`."""
     loss, optimiser, states = CrossEntropy(), SGD(LR), dict.fromkeys(DIRECTIONS)
@@ -89,7 +100,9 @@ def _trained(
         loss.forward(network.forward(x, step), target)
         if any(point - BEFORE <= index < point for point in points):
             trace = Trace(network, loss, step, streams, num_dir)
-            states = {name: estimate(DIRECTIONS[name](), trace, states[name])[0] for name in DIRECTIONS}
+            states = {
+                name: estimate(DIRECTIONS[name](), trace, states[name])[0] for name in DIRECTIONS
+            }
         network.backward(loss.backward(), step, needs_input=False)
         optimiser.update(network.parameters(), step)
 
@@ -111,7 +124,11 @@ def _shares(network: Layer, batch: Batch) -> list[float]:
     loss.forward(network.forward(batch.x, batch.step), batch.target)
     network.backward(loss.backward(), batch.step, needs_input=False)
     squares = [
-        sum(float((dense(p.grad).astype(float) ** 2).sum()) for p in layer.parameters() if p.grad is not None)
+        sum(
+            float((dense(p.grad).astype(float) ** 2).sum())
+            for p in layer.parameters()
+            if p.grad is not None
+        )
         for layer in network.walk()
         if isinstance(layer, Dense)
     ]

@@ -23,17 +23,26 @@ from experiments.forward.problems import FORWARD
 def kept_bytes(config: ForwardConfig) -> int:
     """Return the bytes of what the rule and the optimiser of one run remember."""
     problem, streams = FORWARD[config.experiment], Streams()
-    network, loss, optimiser = problem.network(config.estimators([config])), problem.loss(), config.optimiser(1)
+    network, loss, optimiser = (
+        problem.network(config.estimators([config])),
+        problem.loss(),
+        config.optimiser(1),
+    )
     network.initialise(streams, config.dtype)
     rule = replace(config, num_dir=config.num_dir and 1).learning_rule(1)
     rule.begin(network, streams)
-    rng, inputs = np.random.default_rng(0), 784 if config.experiment in ("forward", "forward-narrow") else 3072
+    rng, inputs = (
+        np.random.default_rng(0),
+        784 if config.experiment in ("forward", "forward-narrow") else 3072,
+    )
     x, target = rng.random((1, 2, inputs)).astype(config.dtype), np.array([[0, 1]])
     step = Step(training=True)
     rule(network, loss, x, target, step)
     state = rule.saved()
     if isinstance(rule, ForwardGradient) and rule.directions.together:
-        state = rule.directions.begin(Trace(network, loss, step, streams, config.num_dir or 0), None)
+        state = rule.directions.begin(
+            Trace(network, loss, step, streams, config.num_dir or 0), None
+        )
     optimiser.update(network.parameters(), step)
     return _nbytes(state) + _nbytes(optimiser.saved(network.parameters()))
 

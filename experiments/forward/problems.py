@@ -20,7 +20,12 @@ def mnist_data(levels: Array, data_dir: str | None, batch_size: int) -> Data:
     images = load_mnist("mnist", data_dir)
     train, test = images.y_train.astype(np.int64), images.y_test.astype(np.int64)
     seen = len(train) // batch_size * batch_size
-    return Data((Coded(images.x_train, levels), train), (Coded(images.x_test, levels), test), seen, len(test))
+    return Data(
+        (Coded(images.x_train, levels), train),
+        (Coded(images.x_test, levels), test),
+        seen,
+        len(test),
+    )
 
 
 _MLP = Problem(partial(mnist_data, UNIT), mlp, CrossEntropy)
@@ -28,6 +33,8 @@ _MLP = Problem(partial(mnist_data, UNIT), mlp, CrossEntropy)
 FORWARD = {
     "forward": _MLP,
     "forward-narrow": _MLP,
-    "forward-vgg": Problem(partial(cifar_data, False), small_vgg, CrossEntropy, validation_batch=100),
+    "forward-vgg": Problem(
+        partial(cifar_data, False), small_vgg, CrossEntropy, validation_batch=100
+    ),
     "forward-vgg16": Problem(partial(cifar_data, True), vgg16, CrossEntropy, validation_batch=100),
 }

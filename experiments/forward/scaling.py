@@ -30,7 +30,9 @@ RATES = {"forward": 2.0 ** np.arange(-15, -2), "backprop": 2.0 ** np.arange(-6, 
 """Rule -> step sizes that are tried: a factor of two apart."""
 
 
-def scaling(data: Data, widths: Sequence[int], runs: int, batch_size: int, seed: int) -> dict[str, Any]:
+def scaling(
+    data: Data, widths: Sequence[int], runs: int, batch_size: int, seed: int
+) -> dict[str, Any]:
     """Return what was measured for each width, as the result file has it."""
     rows = slice(STEPS * batch_size)
     x, target = data.train
@@ -39,7 +41,8 @@ def scaling(data: Data, widths: Sequence[int], runs: int, batch_size: int, seed:
     found: dict[str, list[Any]] = {}
     for width in widths:
         stable = {
-            name: [largest_stable(few, name, width, run, batch_size, seed) for run in range(runs)] for name in RATES
+            name: [largest_stable(few, name, width, run, batch_size, seed) for run in range(runs)]
+            for name in RATES
         }
         for key, value in {**variance(few, width, batch_size, seed), **stable}.items():
             found.setdefault(key, []).append(value)
@@ -68,14 +71,26 @@ def largest_stable(
     rates = RATES[rule]
     network, streams = mlp(width), Streams(seed, [run] * len(rates))
     network.initialise(streams, np.float32)
-    rules: dict[str, Rule] = {"forward": ForwardGradient(Rademacher(), clip=None), "backprop": backprop}
+    rules: dict[str, Rule] = {
+        "forward": ForwardGradient(Rademacher(), clip=None),
+        "backprop": backprop,
+    }
     optimiser, loss = SGD(rates), CrossEntropy()
     history = fit(
-        network, loss, optimiser, data, streams=streams, batch_size=batch_size, epochs=EPOCHS, rule=rules[rule]
+        network,
+        loss,
+        optimiser,
+        data,
+        streams=streams,
+        batch_size=batch_size,
+        epochs=EPOCHS,
+        rule=rules[rule],
     )
     losses = history["train_loss"]
     guess = math.log(10)
-    stable = (losses < guess + 0.1).all(0) & (losses[-1] < guess - 0.01) & (len(losses) == EPOCHS)  # NaN is not below
+    stable = (
+        (losses < guess + 0.1).all(0) & (losses[-1] < guess - 0.01) & (len(losses) == EPOCHS)
+    )  # NaN is not below
     if not stable.any():
         return None
     best = int(np.where(stable, losses[-1], np.inf).argmin())

@@ -29,13 +29,21 @@ def comparison(configs: Sequence[ForwardConfig], results: Sequence[dict[str, Any
     pairs = list(zip(configs, results, strict=True))
     exact = next((result for config, result in pairs if config.strategy == BACKPROP), None)
     naive = next((result for config, result in pairs if config.strategy != BACKPROP), None)
-    return "\n".join([aligned([HEADER, *(_row(config, result, exact, naive) for config, result in pairs)]), NOTE])
+    return "\n".join(
+        [aligned([HEADER, *(_row(config, result, exact, naive) for config, result in pairs)]), NOTE]
+    )
 
 
 def _row(
-    config: ForwardConfig, result: dict[str, Any], exact: dict[str, Any] | None, naive: dict[str, Any] | None
+    config: ForwardConfig,
+    result: dict[str, Any],
+    exact: dict[str, Any] | None,
+    naive: dict[str, Any] | None,
 ) -> tuple[str, ...]:
-    history, epochs = result["history"], sum(len(run) - run.count(None) for run in result["history"]["flops"])
+    history, epochs = (
+        result["history"],
+        sum(len(run) - run.count(None) for run in result["history"]["flops"]),
+    )
     return (
         config.scheme() + told(result),
         NUMBERS.get(config.strategy, ""),
@@ -52,14 +60,21 @@ def _row(
 
 def told(result: dict[str, Any]) -> str:
     """Return what is said of a divergence behind the name."""
-    return "" if result["status"] == "finished" else f" (diverged in epoch {result['diverged_at']['epoch']})"
+    return (
+        ""
+        if result["status"] == "finished"
+        else f" (diverged in epoch {result['diverged_at']['epoch']})"
+    )
 
 
 def difference(result: dict[str, Any], other: dict[str, Any] | None, name: str) -> str:
     """Return the paired difference of the last values of the curve `name` as text."""
     if other is None or other is result:
         return "-"
-    ours, theirs = (np.array([run[-1] for run in each["history"][name]], dtype=float) for each in (result, other))
+    ours, theirs = (
+        np.array([run[-1] for run in each["history"][name]], dtype=float)
+        for each in (result, other)
+    )
     if ours.shape != theirs.shape or not np.isfinite(ours - theirs).all():
         return "-"
     mean, limit = paired(ours - theirs)

@@ -15,7 +15,20 @@ from aopnp.arrays.kernels import KERNELS, Kernel
 
 CUDA = {name: kernel for name, kernel in KERNELS.items() if kernel.cuda}
 
-SIZES = {"R": 2, "M": 5, "N": 150, "P": 3, "K": 4, "S": 300, "Q": 38, "D": 5, "L": 256, "C": 20, "G": 2, "V": 4}
+SIZES = {
+    "R": 2,
+    "M": 5,
+    "N": 150,
+    "P": 3,
+    "K": 4,
+    "S": 300,
+    "Q": 38,
+    "D": 5,
+    "L": 256,
+    "C": 20,
+    "G": 2,
+    "V": 4,
+}
 """More of N, of S and of A B C than a block has threads; a letter that is not here is 3."""
 
 
@@ -39,7 +52,10 @@ def launch(
 ) -> tuple[Array, ...]:
     """Launch `code`, a text of `kernel`, as the kernel would; return its outputs."""
     sizes = {x: SIZES.get(x, 3) for x in kernel.letters}
-    out = [np.zeros([sizes[x] for x in a.axes], dtype if a.dtype == "T" else a.dtype) for a in kernel.outputs]
+    out = [
+        np.zeros([sizes[x] for x in a.axes], dtype if a.dtype == "T" else a.dtype)
+        for a in kernel.outputs
+    ]
     shared = [len(a) for spec, a in zip(kernel.inputs, arrays, strict=True) if "R|1" in spec.axes]
     numbers = [np.int32(n) for n in (*sizes.values(), *shared)]
     assert kernel.grid is not None
@@ -52,7 +68,9 @@ def edited(kernel: Kernel, dtype: type, old: str, new: str, place: int = 0) -> s
     """Return the text of `kernel` with the `place`-th `old` replaced; ValueError where there is none."""
     parts = kernel.source(np.dtype(dtype)).split(old)
     if len(parts) < place + 2:
-        raise ValueError(f"{kernel.name}: expected more than {place} of {old!r} in its text, got {len(parts) - 1}")
+        raise ValueError(
+            f"{kernel.name}: expected more than {place} of {old!r} in its text, got {len(parts) - 1}"
+        )
     return old.join(parts[: place + 1]) + new + old.join(parts[place + 1 :])
 
 
@@ -63,7 +81,11 @@ def run_clean(kernel: Kernel, dtype: type, sanitizer: str) -> None:
         arrays, expected = arguments(kernel, dtype, shared), arguments(kernel, dtype, shared)
         with thread_order(order):
             got = launch(kernel, kernel.source(np.dtype(dtype)), dtype, arrays, sanitizer)
-        only = {x: SIZES.get(x, 3) for x in kernel.letters if not any(x in a.axes for a in kernel.inputs)}
+        only = {
+            x: SIZES.get(x, 3)
+            for x in kernel.letters
+            if not any(x in a.axes for a in kernel.inputs)
+        }
         results = kernel.reference(*expected, **only)
         wanted = results if isinstance(results, tuple) else (results,) * len(kernel.outputs)
         for ours, theirs in zip((*got, *arrays), (*wanted, *expected), strict=True):
@@ -135,7 +157,9 @@ CLEAN: dict[str, Callable[[str], None]] = {
 
 BARRIER = "__syncthreads();"
 WITHOUT_BARRIER: dict[str, Callable[[str], None]] = {
-    f"{name} without barrier {place}": partial(run_edited, name=name, old=BARRIER, new="", place=place)
+    f"{name} without barrier {place}": partial(
+        run_edited, name=name, old=BARRIER, new="", place=place
+    )
     for name, kernel in CUDA.items()
     for place in range((kernel.cuda or "").count(BARRIER))
 }
@@ -144,7 +168,9 @@ FAULTY: dict[str, Callable[[str], None]] = {
     **WITHOUT_BARRIER,
     "non-atomic update": partial(run_sum, "partial += x[threadIdx.x]"),
     "off by one": partial(run_edited, name="log_norms", old="n < N", new="n <= N"),
-    "shared array too small": partial(run_edited, name="log_norms", old="double partial[32]", new="double partial[2]"),
+    "shared array too small": partial(
+        run_edited, name="log_norms", old="double partial[32]", new="double partial[2]"
+    ),
 }
 
 if __name__ == "__main__":

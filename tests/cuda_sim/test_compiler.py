@@ -48,7 +48,9 @@ def test_what_has_been_compiled_is_kept_and_what_has_not_leaves_nothing(cache, c
 
 def test_a_changed_text_header_flag_or_compiler_is_compiled_anew(cache, monkeypatch, tmp_path):
     compiled = []
-    monkeypatch.setattr(compiler, "_compile", lambda command, text, path: compiled.append(path) or path.touch())
+    monkeypatch.setattr(
+        compiler, "_compile", lambda command, text, path: compiled.append(path) or path.touch()
+    )
     headers = [tmp_path / header.name for header in compiler.HERE.glob("*.h")]
     for header in headers:
         header.write_text((compiler.HERE / header.name).read_text())
@@ -61,8 +63,14 @@ def test_a_changed_text_header_flag_or_compiler_is_compiled_anew(cache, monkeypa
         return len(compiled)
 
     assert (compilations(), compilations()) == (2, 0)
-    assert [compilations("y"), compilations(name="g"), compilations(sanitizer="undefined")] == [1, 1, 2]
-    changes = [lambda header=header: header.write_text(header.read_text() + " ") for header in headers]
+    assert [compilations("y"), compilations(name="g"), compilations(sanitizer="undefined")] == [
+        1,
+        1,
+        2,
+    ]
+    changes = [
+        lambda header=header: header.write_text(header.read_text() + " ") for header in headers
+    ]
     changes.append(lambda: monkeypatch.setattr(compiler, "FLAGS", [*compiler.FLAGS, "-O1"]))
     changes.append(lambda: monkeypatch.setattr(compiler, "_version", lambda: "another compiler"))
     for change in changes:
@@ -83,7 +91,11 @@ def test_where_the_cache_cannot_be_written_a_folder_of_the_process_serves(monkey
 
 
 def test_processes_may_build_the_same_kernel_at_once(cache):
-    command = [sys.executable, "-c", "from tests.cuda_sim.test_compiler import build; print(build(7))"]
+    command = [
+        sys.executable,
+        "-c",
+        "from tests.cuda_sim.test_compiler import build; print(build(7))",
+    ]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0] for process in running] == ["7.0\n"] * 2
     assert sorted(path.suffix for path in cache.iterdir()) == [".o", ".so"]
@@ -96,6 +108,8 @@ def test_importing_takes_numpy_alone_and_builds_nothing(cache):
         "print(*{name.split('.')[0] for name in new} - {*sys.stdlib_module_names})"
     )
     environment = {**os.environ, "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", show], capture_output=True, text=True, env=environment
+    )
     assert {*done.stdout.split()} == {"aopnp", "numpy"}, done.stderr
     assert not cache.exists()

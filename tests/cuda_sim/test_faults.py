@@ -26,9 +26,7 @@ def fails(f, message, threads=64):
 
 def test_a_barrier_that_some_threads_skip():
     f = kernel("int* x", "if (threadIdx.x < 40) __syncthreads();")
-    report = (
-        r"f: deadlock in block \([01], 0, 0\): 40 threads wait for ever at __syncthreads \(kernel.cu:2\), 24 have ended"
-    )
+    report = r"f: deadlock in block \([01], 0, 0\): 40 threads wait for ever at __syncthreads \(kernel.cu:2\), 24 have ended"
     fails(f, report)
 
 
@@ -38,7 +36,8 @@ def test_a_deadlock_reports_every_place():
         "if (threadIdx.x < 40) __syncthreads();\nelse if (threadIdx.x < 50) x[0] = __shfl_sync(0xffffffff, 1, 0);\n",
     )
     fails(
-        f, r"10 threads wait for ever at __shfl_sync \(kernel.cu:3\), 40 .* at __syncthreads \(kernel.cu:2\), 14 have"
+        f,
+        r"10 threads wait for ever at __shfl_sync \(kernel.cu:3\), 40 .* at __syncthreads \(kernel.cu:2\), 14 have",
     )
 
 
@@ -49,11 +48,16 @@ def test_two_barriers_are_not_one():
     fails(f, f"expected all threads at one barrier, got ({either}) in thread")
 
 
-@pytest.mark.parametrize("call", ["__shfl_down_sync(0x0000ffff, 1, 1)", "__shfl_sync(0x0000ffff, 1, 0)"])
+@pytest.mark.parametrize(
+    "call", ["__shfl_down_sync(0x0000ffff, 1, 1)", "__shfl_sync(0x0000ffff, 1, 0)"]
+)
 def test_a_lane_outside_the_mask(call):
     f = kernel("int* x", f"x[0] = {call};")
     name = call.split("(")[0]
-    fails(f, rf"{name} \(kernel.cu:2\): lane \d+ is not in the mask 0x0000ffff in thread \(\d+, 0, 0\) of block")
+    fails(
+        f,
+        rf"{name} \(kernel.cu:2\): lane \d+ is not in the mask 0x0000ffff in thread \(\d+, 0, 0\) of block",
+    )
 
 
 def test_a_source_lane_outside_the_mask():
@@ -62,11 +66,17 @@ def test_a_source_lane_outside_the_mask():
 
 
 def test_lanes_that_do_not_exist_never_come():
-    fails(kernel("int* x", "x[0] = __shfl_sync(0xffffffff, 1, 0);"), "deadlock .* 20 threads wait", threads=20)
+    fails(
+        kernel("int* x", "x[0] = __shfl_sync(0xffffffff, 1, 0);"),
+        "deadlock .* 20 threads wait",
+        threads=20,
+    )
 
 
 def test_lanes_at_different_functions_do_not_meet():
-    f = kernel("int* x", "if (threadIdx.x % 2) __shfl_up_sync(-1, 1, 1);\nelse __shfl_down_sync(-1, 1, 1);")
+    f = kernel(
+        "int* x", "if (threadIdx.x % 2) __shfl_up_sync(-1, 1, 1);\nelse __shfl_down_sync(-1, 1, 1);"
+    )
     fails(f, r"lanes of the mask 0xffffffff wait at __shfl_(up|down)_sync")
 
 
@@ -86,7 +96,10 @@ def test_a_kernel_that_failed_can_be_launched_again(wait):
 def test_after_a_fault_nothing_runs():
     f = kernel("int* x", "if (threadIdx.x == 3) __shfl_sync(1, 1, 0);\natomicAdd(x, 1);")
     x = np.zeros(1, np.int32)
-    with pytest.raises(SimulationError, match=r"lane 3 is not in the mask 0x00000001 in thread \(3, 0, 0\) of block"):
+    with pytest.raises(
+        SimulationError,
+        match=r"lane 3 is not in the mask 0x00000001 in thread \(3, 0, 0\) of block",
+    ):
         f((4,), (32,), (x,))
     assert x == 3
 
@@ -94,20 +107,34 @@ def test_after_a_fault_nothing_runs():
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ('extern "C" __global__ void f(int* x) {\n\n  x[0] = y;\n}', r"kernel\.cu:3:\d+: error: .y. was not declared"),
+        (
+            'extern "C" __global__ void f(int* x) {\n\n  x[0] = y;\n}',
+            r"kernel\.cu:3:\d+: error: .y. was not declared",
+        ),
         ("__global__ void f(int* x) {}", r"error: conflicting declaration of .* with .C. linkage"),
-        ('struct S {};\nextern "C" __global__ void f(S* x) {}', "parameters are numbers and pointers to numbers"),
-        ('extern "C" __global__ void f(int* x) { __ballot_sync(-1, 1); }', "__ballot_sync. was not declared"),
+        (
+            'struct S {};\nextern "C" __global__ void f(S* x) {}',
+            "parameters are numbers and pointers to numbers",
+        ),
+        (
+            'extern "C" __global__ void f(int* x) { __ballot_sync(-1, 1); }',
+            "__ballot_sync. was not declared",
+        ),
         ('extern "C" __global__ int f(int* x) { return 0; }', "error: .*no matching function"),
     ],
 )
 def test_source_that_does_not_compile(code, message):
-    with pytest.raises(SimulationError, match=r"expected CUDA source that g\+\+ can compile, got\n(.|\n)*" + message):
+    with pytest.raises(
+        SimulationError,
+        match=r"expected CUDA source that g\+\+ can compile, got\n(.|\n)*" + message,
+    ):
         RawKernel(code, "f")
 
 
 def test_a_kernel_that_the_source_does_not_have():
-    with pytest.raises(SimulationError, match="expected the kernel f in the CUDA source, found none of that name"):
+    with pytest.raises(
+        SimulationError, match="expected the kernel f in the CUDA source, found none of that name"
+    ):
         RawKernel('extern "C" __global__ void half(int* f) {}', "f")
 
 
@@ -137,12 +164,19 @@ def test_a_launch_that_no_gpu_could_run(grid, block, shared, message):
 
 def test_sanitizers_need_their_library_in_the_process():
     code = 'extern "C" __global__ void f(int* x) {}'
-    with pytest.raises(ValueError, match="expected a sanitizer among address, thread, undefined, got 'memory'"):
+    with pytest.raises(
+        ValueError, match="expected a sanitizer among address, thread, undefined, got 'memory'"
+    ):
         RawKernel(code, "f", sanitizer="memory")
-    with pytest.raises(ValueError, match="expected a sanitizer among address, thread, undefined, got 'memory'"):
+    with pytest.raises(
+        ValueError, match="expected a sanitizer among address, thread, undefined, got 'memory'"
+    ):
         sanitizer_environment("memory")
     for sanitizer in ("address", "thread"):
-        with pytest.raises(SimulationError, match=f"expected a process with the {sanitizer} sanitizer .* LD_PRELOAD="):
+        with pytest.raises(
+            SimulationError,
+            match=f"expected a process with the {sanitizer} sanitizer .* LD_PRELOAD=",
+        ):
             RawKernel(code, "f", sanitizer=sanitizer)
 
 

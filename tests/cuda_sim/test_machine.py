@@ -70,7 +70,9 @@ def test_a_barrier_is_passed_when_all_have_come():
 @pytest.mark.parametrize("name", ["select", "read", "y1", "log"])
 def test_a_kernel_may_be_called_like_a_function_of_the_c_library(name):
     x = np.zeros(1)
-    RawKernel(f'extern "C" __global__ void {name}(double* x) {{ x[0] = 1; }}', name)((1,), (1,), (x,))
+    RawKernel(f'extern "C" __global__ void {name}(double* x) {{ x[0] = 1; }}', name)(
+        (1,), (1,), (x,)
+    )
     assert x == 1
 
 
@@ -86,10 +88,19 @@ SHUFFLES = {
 
 @pytest.mark.parametrize("kind", ["int", "long long", "float", "double"])
 def test_each_lane_reads_the_lane_it_asked_for(kind):
-    dtype = {"int": np.int32, "long long": np.int64, "float": np.float32, "double": np.float64}[kind]
+    dtype = {"int": np.int32, "long long": np.int64, "float": np.float32, "double": np.float64}[
+        kind
+    ]
     lines = [f"out[{i * 64} + threadIdx.x] = {call};" for i, call in enumerate(SHUFFLES)]
-    f = kernel(f"const {kind}* x, {kind}* out", f"const {kind} value = x[threadIdx.x];\n" + "\n".join(lines))
-    x = (np.arange(64) * 2.0**30 + 1).astype(dtype) if dtype != np.int32 else np.arange(64, dtype=dtype)
+    f = kernel(
+        f"const {kind}* x, {kind}* out",
+        f"const {kind} value = x[threadIdx.x];\n" + "\n".join(lines),
+    )
+    x = (
+        (np.arange(64) * 2.0**30 + 1).astype(dtype)
+        if dtype != np.int32
+        else np.arange(64, dtype=dtype)
+    )
 
     def run():
         out = np.zeros((len(SHUFFLES), 64), dtype)
@@ -158,7 +169,12 @@ def test_shared_memory_is_poisoned_before_every_block():
         d[n] = shared_d[t]; f[n] = shared_f[t]; i[n] = shared_i[t]; more[n] = dynamic[t];
         shared_d[t] = shared_f[t] = shared_i[t] = dynamic[t] = 7;""",
     )
-    d, single, i, more = np.zeros(12), np.zeros(12, np.float32), np.zeros(12, np.int32), np.zeros(12)
+    d, single, i, more = (
+        np.zeros(12),
+        np.zeros(12, np.float32),
+        np.zeros(12, np.int32),
+        np.zeros(12),
+    )
     f((3,), (4,), (d, single, i, more), shared_mem=32)
     assert np.isnan([d, single, more]).all()
     assert (i == -1).all()

@@ -21,7 +21,15 @@ import numpy as np
 import pytest
 
 from aopnp.arrays.cuda_sim import RawKernel, SimulationError, sanitizer_environment, thread_order
-from tests.cuda_sim.run_kernels import CLEAN, CUDA, FAULTY, WITHOUT_BARRIER, arguments, edited, launch
+from tests.cuda_sim.run_kernels import (
+    CLEAN,
+    CUDA,
+    FAULTY,
+    WITHOUT_BARRIER,
+    arguments,
+    edited,
+    launch,
+)
 from tests.cuda_sim.small import ORDERS
 
 REPORTS = {
@@ -32,8 +40,14 @@ REPORTS = {
 
 
 def python(sanitizer, *arguments):
-    environment = {**os.environ, **sanitizer_environment(sanitizer), "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    environment = {
+        **os.environ,
+        **sanitizer_environment(sanitizer),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment
+    )
 
 
 @functools.cache
@@ -43,7 +57,11 @@ def need(sanitizer):
         probe = python(sanitizer, "-c", "print('alive')")
     except SimulationError as error:
         return str(error)
-    return "" if probe.stdout == "alive\n" else f"a process with the {sanitizer} sanitizer ends with {probe.stderr}"
+    return (
+        ""
+        if probe.stdout == "alive\n"
+        else f"a process with the {sanitizer} sanitizer ends with {probe.stderr}"
+    )
 
 
 def reports(sanitizer, cases):
@@ -52,7 +70,11 @@ def reports(sanitizer, cases):
         pytest.skip(reason)
     done = python(sanitizer, "-m", "tests.cuda_sim.run_kernels", sanitizer, *cases)
     said = (
-        dict(part.split("\n", 1) for part in done.stderr.split("== ")[1:] if not part.startswith("=")) if cases else {}
+        dict(
+            part.split("\n", 1) for part in done.stderr.split("== ")[1:] if not part.startswith("=")
+        )
+        if cases
+        else {}
     )
     return done, {case: said.get(case, "") for case in cases}
 
@@ -78,7 +100,8 @@ def test_the_thread_sanitizer_sees_every_missing_barrier_and_every_race():
 
 
 @pytest.mark.parametrize(
-    ("case", "report"), [("off by one", "heap-buffer-overflow"), ("shared array too small", "global-buffer-overflow")]
+    ("case", "report"),
+    [("off by one", "heap-buffer-overflow"), ("shared array too small", "global-buffer-overflow")],
 )
 def test_the_address_sanitizer_sees_accesses_beyond_an_array(case, report):
     done, said = reports("address", [case])
@@ -98,7 +121,9 @@ def wrong_orders(name, old, new, place=0):
     """Return the thread orders in which the edited kernel disagrees with its reference."""
     kernel, wrong = CUDA[name], []
     arrays = arguments(kernel, np.float64, shared=False)
-    roomy = [np.append(a, 1).astype(a.dtype)[: a.size].reshape(a.shape) for a in arrays]  # room for one more
+    roomy = [
+        np.append(a, 1).astype(a.dtype)[: a.size].reshape(a.shape) for a in arrays
+    ]  # room for one more
     expected = kernel.reference(*arrays)
     for order, seed in ORDERS:
         with thread_order(order, seed):
@@ -124,7 +149,8 @@ def test_a_wrong_shuffle_mask_is_an_error(mask):
     kernel = CUDA["log_norms"]
     code = edited(kernel, np.float32, "0xffffffff", mask)
     with pytest.raises(
-        SimulationError, match=r"log_norms: __shfl_down_sync \(kernel.cu:5\): lane \d+ is not in the mask"
+        SimulationError,
+        match=r"log_norms: __shfl_down_sync \(kernel.cu:5\): lane \d+ is not in the mask",
     ):
         launch(kernel, code, np.float32, arguments(kernel, np.float32, shared=False))
 
@@ -133,9 +159,13 @@ def test_a_wrong_shuffle_mask_is_an_error(mask):
 def test_a_scalar_of_another_width_is_refused(name):
     kernel = CUDA[name]
     first = kernel.letters[0]  # all sizes are passed in 32 bits, the first one behind the arrays
-    code = re.sub(rf"\bint {first}\b", f"long long {first}", kernel.source(np.dtype(np.float32)), count=1)
+    code = re.sub(
+        rf"\bint {first}\b", f"long long {first}", kernel.source(np.dtype(np.float32)), count=1
+    )
     assert code != kernel.source(np.dtype(np.float32))
-    with pytest.raises(TypeError, match=f"{name}: expected argument .* to be a scalar of type int64, got int32 "):
+    with pytest.raises(
+        TypeError, match=f"{name}: expected argument .* to be a scalar of type int64, got int32 "
+    ):
         launch(kernel, code, np.float32, arguments(kernel, np.float32, shared=False))
 
 
@@ -146,8 +176,15 @@ def test_sixty_four_bits_for_thirty_two_are_refused(wide):
         arguments(kernel, np.float32, shared=False),
         RawKernel(kernel.source(np.dtype(np.float32)), "log_norms"),
     )
-    with pytest.raises(TypeError, match=r"log_norms: expected argument 4 to be a scalar of type int32, got int(64)? 5"):
-        run((5, 2), (128,), (*arrays, np.zeros((2, 5)), np.int32(2), wide, *map(np.int32, (150, 3, 2))))
+    with pytest.raises(
+        TypeError,
+        match=r"log_norms: expected argument 4 to be a scalar of type int32, got int(64)? 5",
+    ):
+        run(
+            (5, 2),
+            (128,),
+            (*arrays, np.zeros((2, 5)), np.int32(2), wide, *map(np.int32, (150, 3, 2))),
+        )
 
 
 def test_every_case_is_run():

@@ -84,8 +84,12 @@ def reduced(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Im
     monkeypatch.setattr(cifar10, "SUBSET_MD5", hashlib.md5(content).hexdigest())
     written = {name: value for name, value in (arrays | changes).items() if value is not None}
     (folder / "cifar10").mkdir(exist_ok=True)
-    np.savez_compressed(folder / "cifar10" / "cifar10_16k4k.npz", classes=np.array(cifar10.CLASSES), **written)
-    return ImageData(*(array.reshape(len(array), -1) if array.ndim > 1 else array for array in arrays.values()))
+    np.savez_compressed(
+        folder / "cifar10" / "cifar10_16k4k.npz", classes=np.array(cifar10.CLASSES), **written
+    )
+    return ImageData(
+        *(array.reshape(len(array), -1) if array.ndim > 1 else array for array in arrays.values())
+    )
 
 
 def assert_same(read: ImageData, expected: ImageData) -> None:
@@ -98,16 +102,23 @@ def test_the_unpacked_files_become_pictures_with_the_colours_last(tmp_path: Path
     assert_same(load_cifar10(tmp_path), data)
 
 
-def test_the_archive_is_read_without_unpacking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_archive_is_read_without_unpacking_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = pack(tmp_path, monkeypatch)
     assert_same(load_cifar10(tmp_path), data)
     assert [path.name for path in (tmp_path / "cifar10").iterdir()] == ["cifar-10-binary.tar.gz"]
 
 
-def test_the_subset_is_read_where_it_is_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_subset_is_read_where_it_is_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = reduced(tmp_path, monkeypatch)
     assert_same(load_cifar10(tmp_path), data)
-    with pytest.raises(DataError, match=r"expected the file cifar-10-binary\.tar\.gz in .*cifar10, got none, and it "):
+    with pytest.raises(
+        DataError,
+        match=r"expected the file cifar-10-binary\.tar\.gz in .*cifar10, got none, and it ",
+    ):
         load_cifar10(tmp_path, complete=True)
 
 
@@ -126,7 +137,9 @@ def test_the_complete_set_is_taken_before_the_subset(
 def test_missing_data_names_file_folder_and_source(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_cifar10(tmp_path)
-    assert f"expected the file cifar-10-binary.tar.gz in {tmp_path / 'cifar10'}, got none" in str(caught.value)
+    assert f"expected the file cifar-10-binary.tar.gz in {tmp_path / 'cifar10'}, got none" in str(
+        caught.value
+    )
     assert "https://www.cs.toronto.edu/~kriz/cifar.html" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -149,7 +162,10 @@ def refusal(folder: Path, path: Path) -> str:
         (lambda data: data[:-1], "expected 7 records of 3073 bytes, got 21510 bytes in all; "),
         (lambda data: data + b"\0", "expected 7 records of 3073 bytes, got 21512 bytes in all; "),
         (lambda data: b"", "expected 7 records of 3073 bytes, got 0 bytes in all; "),
-        (lambda data: data[: 6 * 3073] + b"\x0a" + data[6 * 3073 + 1 :], "expected classes from 0 to 9, got 10; "),
+        (
+            lambda data: data[: 6 * 3073] + b"\x0a" + data[6 * 3073 + 1 :],
+            "expected classes from 0 to 9, got 10; ",
+        ),
         (None, "expected a readable file, got none (No such file or directory); "),
     ],
     ids=["cut", "longer", "empty", "a class too many", "missing"],
@@ -174,9 +190,14 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         load_cifar10(tmp_path)
 
 
-def test_an_archive_without_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_without_a_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pack(tmp_path, monkeypatch, leave_out="test_batch.bin")
-    with pytest.raises(DataError, match=r"expected test_batch.bin in the archive, got batches.meta.txt, data_batch_1"):
+    with pytest.raises(
+        DataError,
+        match=r"expected test_batch.bin in the archive, got batches.meta.txt, data_batch_1",
+    ):
         load_cifar10(tmp_path)
 
 
@@ -184,8 +205,14 @@ def test_an_archive_without_a_file_is_refused(tmp_path: Path, monkeypatch: pytes
     ("changes", "problem"),
     [
         ({"y_test": None}, "expected arrays x_train, y_train, x_test, y_test in an npz file, got "),
-        ({"y_train": np.array(["cat"] * 3, object)}, "expected arrays x_train, y_train, x_test, y_test in an npz"),
-        ({"x_test": np.zeros((2, 3, 32, 32), np.uint8)}, "expected x_test uint8 (2, 32, 32, 3), got uint8 (2, 3, 32,"),
+        (
+            {"y_train": np.array(["cat"] * 3, object)},
+            "expected arrays x_train, y_train, x_test, y_test in an npz",
+        ),
+        (
+            {"x_test": np.zeros((2, 3, 32, 32), np.uint8)},
+            "expected x_test uint8 (2, 32, 32, 3), got uint8 (2, 3, 32,",
+        ),
         ({"y_test": np.zeros(2, np.int64)}, "expected y_test uint8 (2,), got int64 (2,); "),
         ({"y_test": np.full(2, 10, np.uint8)}, "expected the first pictures of CIFAR-10 with md5 "),
     ],
@@ -206,13 +233,17 @@ def test_what_is_no_npz_file_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "cifar10" / "cifar10_16k4k.npz"
     path.parent.mkdir()
     path.write_bytes(content)
-    assert refusal(tmp_path, path).startswith("expected arrays x_train, y_train, x_test, y_test in an npz file, got ")
+    assert refusal(tmp_path, path).startswith(
+        "expected arrays x_train, y_train, x_test, y_test in an npz file, got "
+    )
 
 
 @given(st.integers(0, 2**32), st.integers(1, 255))
 def test_a_flipped_byte_of_the_subset_changes_nothing_or_is_refused(place: int, by: int) -> None:
     rng = np.random.default_rng(2)
-    arrays = {name: rng.integers(0, 10, shape, np.uint8) for name, shape in cifar10.SUBSET_SHAPES.items()}
+    arrays = {
+        name: rng.integers(0, 10, shape, np.uint8) for name, shape in cifar10.SUBSET_SHAPES.items()
+    }
     with pytest.MonkeyPatch.context() as patch:
         content = b"".join(array.tobytes() for array in arrays.values())
         patch.setattr(cifar10, "SUBSET_MD5", hashlib.md5(content).hexdigest())

@@ -10,7 +10,8 @@ from aopnp.data import ENERGY_COLUMNS, DataError, load_energy
 from aopnp.data.energy import parse
 
 NEEDS_DATA = pytest.mark.skipif(
-    not os.environ.get("AOPNP_DATA_DIR"), reason="needs the data sets: set AOPNP_DATA_DIR to their folder"
+    not os.environ.get("AOPNP_DATA_DIR"),
+    reason="needs the data sets: set AOPNP_DATA_DIR to their folder",
 )
 TABLE = np.random.default_rng(0).normal(size=(768, 10))
 
@@ -59,13 +60,17 @@ def test_an_empty_line_is_refused() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 767, 769])
 def test_another_number_of_rows_is_refused(rows: int) -> None:
-    assert refusal(written(np.ones((rows, 10)))) == f"expected 768 rows below the header, got {rows}"
+    assert (
+        refusal(written(np.ones((rows, 10)))) == f"expected 768 rows below the header, got {rows}"
+    )
 
 
 def test_another_header_is_refused() -> None:
     swapped = ",".join((*ENERGY_COLUMNS[:8], ENERGY_COLUMNS[9], ENERGY_COLUMNS[8]))
     assert f"got {swapped!r}" in refusal(written(TABLE, swapped))
-    assert refusal(written(TABLE)[1:]).startswith("expected the header 'Relative Compactness,Surface Area,")
+    assert refusal(written(TABLE)[1:]).startswith(
+        "expected the header 'Relative Compactness,Surface Area,"
+    )
     assert refusal([]).endswith("got ''")
 
 
@@ -93,4 +98,6 @@ def test_the_real_table_is_read() -> None:
     np.testing.assert_array_equal(np.unique(column["Glazing Area Distribution"]), range(6))
     assert (np.diff(column["Glazing Area"]) >= 0).all()  # file order
     # A box: the surface is its walls, its roof and a floor as large as the roof.
-    np.testing.assert_array_equal(column["Surface Area"], column["Wall Area"] + 2 * column["Roof Area"])
+    np.testing.assert_array_equal(
+        column["Surface Area"], column["Wall Area"] + 2 * column["Roof Area"]
+    )

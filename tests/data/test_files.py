@@ -130,7 +130,9 @@ def test_the_cache_is_where_pooch_would_put_it(
 # Finding and fetching
 
 
-def test_what_is_there_is_found_without_pooch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_found_without_pooch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = put(tmp_path, b"anything")
     monkeypatch.setitem(sys.modules, "pooch", None)
     assert find(small(), tmp_path) == path
@@ -208,7 +210,9 @@ def test_a_failed_download_leaves_the_folders_as_they_were(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [tmp_path / "small"]
 
 
-def test_a_missing_pooch_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pooch_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pooch", None)
     assert "pip install 'aopnp[experiments]'" in refusal(small(), tmp_path)
 
@@ -221,7 +225,9 @@ def test_an_unwritable_folder_is_refused_before_the_download(tmp_path: Path, ser
     assert "$AOPNP_DATA_DIR" in message
 
 
-def test_a_folder_without_write_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_write_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Simulated: a superuser, as in containers, may write everywhere."""
     pytest.importorskip("pooch", reason=NO_POOCH)
 
@@ -258,16 +264,41 @@ def fail(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("damaged", "content", "problem"),
     [
-        (gzip.compress(DATA[:-1]), MD5, f"expected a content with md5 {MD5[4:]}, got {md5(DATA[:-1])[4:]};"),
+        (
+            gzip.compress(DATA[:-1]),
+            MD5,
+            f"expected a content with md5 {MD5[4:]}, got {md5(DATA[:-1])[4:]};",
+        ),
         (b"", MD5, f"expected a content with md5 {MD5[4:]}, got {md5(b'')[4:]};"),
         (REWRAPPED, None, f"expected a file with md5 {md5(PACKED)[4:]}, got {md5(REWRAPPED)[4:]};"),
-        (PACKED[:-12], None, f"expected a file with md5 {md5(PACKED)[4:]}, got {md5(PACKED[:-12])[4:]};"),
+        (
+            PACKED[:-12],
+            None,
+            f"expected a file with md5 {md5(PACKED)[4:]}, got {md5(PACKED[:-12])[4:]};",
+        ),
         (PACKED[:-12], MD5, "expected a whole gzip file, got a damaged one (Compressed file ended"),
         (PACKED[:5], MD5, "expected a whole gzip file, got a damaged one (Compressed file ended"),
-        (b"<html>no such file</html>", MD5, "expected a whole gzip file, got a damaged one (Not a gzip"),
-        (PACKED[:12] + b"\xff" + PACKED[13:], MD5, "expected a whole gzip file, got a damaged one (Error -3"),
+        (
+            b"<html>no such file</html>",
+            MD5,
+            "expected a whole gzip file, got a damaged one (Not a gzip",
+        ),
+        (
+            PACKED[:12] + b"\xff" + PACKED[13:],
+            MD5,
+            "expected a whole gzip file, got a damaged one (Error -3",
+        ),
     ],
-    ids=["content", "empty", "wrapper", "cut file", "cut gzip", "cut header", "no gzip", "flipped byte"],
+    ids=[
+        "content",
+        "empty",
+        "wrapper",
+        "cut file",
+        "cut gzip",
+        "cut header",
+        "no gzip",
+        "flipped byte",
+    ],
 )
 def test_a_damaged_file_is_refused_and_left_alone(
     damaged: bytes, content: str | None, problem: str, tmp_path: Path
@@ -287,7 +318,9 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(DataError) as caught:
         load(small(), fail, tmp_path)
-    assert str(caught.value).startswith(f"{path}: expected a readable file, got none (Is a directory)")
+    assert str(caught.value).startswith(
+        f"{path}: expected a readable file, got none (Is a directory)"
+    )
 
 
 def test_what_a_parser_refuses_gets_the_name_of_the_file(tmp_path: Path) -> None:
@@ -306,5 +339,10 @@ def test_importing_brings_numpy_and_nothing_else() -> None:
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
         "print(*sorted(new - set(sys.stdlib_module_names)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() in (["aopnp"], ["aopnp", "numpy"])  # numpy loads some of its parts late
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() in (
+        ["aopnp"],
+        ["aopnp", "numpy"],
+    )  # numpy loads some of its parts late

@@ -37,7 +37,11 @@ IMAGES = written(np.arange(12, dtype=np.uint8).reshape(3, 2, 2))
 
 @given(st.integers(0, len(IMAGES) - 1))
 def test_every_truncation_is_refused(size: int) -> None:
-    message = "expected an IDX header of 16 bytes" if size < 16 else f"expected 12 values, got {size - 16}$"
+    message = (
+        "expected an IDX header of 16 bytes"
+        if size < 16
+        else f"expected 12 values, got {size - 16}$"
+    )
     with pytest.raises(DataError, match=message):
         parse(IMAGES[:size], (3, 2, 2))
 

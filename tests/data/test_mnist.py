@@ -12,7 +12,8 @@ from aopnp.data import DataError, DataFile, load_mnist, mnist
 from tests.data.test_idx import written
 
 NEEDS_DATA = pytest.mark.skipif(
-    not os.environ.get("AOPNP_DATA_DIR"), reason="needs the data sets: set AOPNP_DATA_DIR to their folder"
+    not os.environ.get("AOPNP_DATA_DIR"),
+    reason="needs the data sets: set AOPNP_DATA_DIR to their folder",
 )
 NAMES = ("mnist", "fashion_mnist", "kmnist")
 
@@ -29,8 +30,12 @@ def made_up(folder: Path, seed: int) -> dict[str, np.ndarray]:
 
 def known(folder: Path) -> tuple[DataFile, ...]:
     """The files of the folder as a table that knows their checksums."""
-    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in mnist.SHAPES}
-    return tuple(DataFile(f"{folder.name}/{name}", "", "", f"sha256:{sha}") for name, sha in digests.items())
+    digests = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in mnist.SHAPES
+    }
+    return tuple(
+        DataFile(f"{folder.name}/{name}", "", "", f"sha256:{sha}") for name, sha in digests.items()
+    )
 
 
 def test_every_file_becomes_its_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,11 +48,15 @@ def test_every_file_becomes_its_array(tmp_path: Path, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(read, expected, strict=True)
 
 
-def test_images_in_the_place_of_labels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_in_the_place_of_labels_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made_up(tmp_path / "kmnist", seed=1)
     images, _, *test = known(tmp_path / "kmnist")
     monkeypatch.setitem(mnist.IMAGE_SETS, "kmnist", (images, images, *test))
-    with pytest.raises(DataError, match=r"train-images.*expected the IDX magic number 2049, got 2051"):
+    with pytest.raises(
+        DataError, match=r"train-images.*expected the IDX magic number 2049, got 2051"
+    ):
         load_mnist("kmnist", tmp_path)
 
 
@@ -74,11 +83,16 @@ def test_other_data_of_the_right_shape_is_refused(
 
 def test_the_table_names_every_file_once() -> None:
     files = [file for group in mnist.IMAGE_SETS.values() for file in group]
-    assert {file.path for file in files} == {f"{name}/{part}" for name in NAMES for part in mnist.SHAPES}
+    assert {file.path for file in files} == {
+        f"{name}/{part}" for name in NAMES for part in mnist.SHAPES
+    }
     assert all(file.url.endswith(file.path.rpartition("/")[2]) for file in files)
     sums = [checksum for file in files for checksum in (file.published, file.content) if checksum]
     assert len(set(sums)) == len(sums) == 20
-    assert {(a, len(digest)) for a, digest in (s.split(":") for s in sums)} == {("md5", 32), ("sha256", 64)}
+    assert {(a, len(digest)) for a, digest in (s.split(":") for s in sums)} == {
+        ("md5", 32),
+        ("sha256", 64),
+    }
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

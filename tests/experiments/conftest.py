@@ -32,7 +32,9 @@ def command(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ca
     }
 
     def run(name: str, *words: object) -> Ended:
-        where = [] if name in ("info", "bench", "directions") else ["--jobs", "1", "--device", "cpu"]
+        where = (
+            [] if name in ("info", "bench", "directions") else ["--jobs", "1", "--device", "cpu"]
+        )
         capsys.readouterr()
         try:
             code = main([name, *where, "--out", str(out), *own.get(name, []), *map(str, words)])

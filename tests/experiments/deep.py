@@ -19,9 +19,16 @@ def pictures(left_out: int, colours: int, side: int) -> ImageData:
     blocks = np.kron(rng.integers(0, 2, (10, 4, 4, 1)), np.ones((1, side // 4, side // 4, colours)))
     patterns = 150 * blocks.reshape(10, pixels)
     labels = [np.resize(np.arange(10), count).astype(np.uint8) for count in (TRAIN, TEST)]
-    images = [(patterns[y] + rng.integers(0, 100, (len(y), pixels))).astype(np.uint8) for y in labels]
+    images = [
+        (patterns[y] + rng.integers(0, 100, (len(y), pixels))).astype(np.uint8) for y in labels
+    ]
     first = np.full((left_out, pixels), 255, np.uint8), np.full(left_out, 9, np.uint8)
-    return ImageData(np.concatenate([first[0], images[0]]), np.concatenate([first[1], labels[0]]), images[1], labels[1])
+    return ImageData(
+        np.concatenate([first[0], images[0]]),
+        np.concatenate([first[1], labels[0]]),
+        images[1],
+        labels[1],
+    )
 
 
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +43,9 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(problems, "load_cifar10", cifar10)
 
 
-def small(experiment: str = "mlp", policy: str = "topk", memory: str = "none", **changes: Any) -> Deep:
+def small(
+    experiment: str = "mlp", policy: str = "topk", memory: str = "none", **changes: Any
+) -> Deep:
     """A configuration of two epochs and two runs."""
     base = replace(DEFAULTS[experiment], **{"batch_size": 50, "epochs": 2, "runs": 2, **changes})
     return exact(base) if policy == "exact" else estimated(base, policy, memory)

@@ -18,4 +18,6 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def small(experiment: str = "feedback-mnist", rule: str = "dfa", **changes: Any) -> FeedbackConfig:
     """A configuration of two epochs and two runs."""
-    return replace(default(experiment, rule), **{"batch_size": 50, "epochs": 2, "runs": 2, **changes})
+    return replace(
+        default(experiment, rule), **{"batch_size": 50, "epochs": 2, "runs": 2, **changes}
+    )

@@ -33,14 +33,23 @@ def small(policy: str = "topk", memory: str = "row", **changes: Any) -> Config:
 def every_kind(**changes: Any) -> list[Config]:
     """The seven curves, the other memories, other K and decay: all that can be trained in lock-step."""
     common = {"epochs": 2, "runs": 2, **changes}
-    others = [("topk", "residual", 8, 1.0), ("weightedk", "queue", 8, 1.0), ("randk", "row", 16, 0.5)]
+    others = [
+        ("topk", "residual", 8, 1.0),
+        ("weightedk", "queue", 8, 1.0),
+        ("randk", "row", 16, 0.5),
+    ]
     return [
         *seven("digits", 8, **common),
-        *(configuration("digits", policy, memory, k=k, decay=d, **common) for policy, memory, k, d in others),
+        *(
+            configuration("digits", policy, memory, k=k, decay=d, **common)
+            for policy, memory, k, d in others
+        ),
     ]
 
 
-def train(out: Path, configs: Sequence[Config], jobs: int = 1, *, force: bool = False) -> list[dict[str, Any]]:
+def train(
+    out: Path, configs: Sequence[Config], jobs: int = 1, *, force: bool = False
+) -> list[dict[str, Any]]:
     return train_all(configs, Running(out, jobs=jobs, progress=False, force=force))
 
 
@@ -66,4 +75,6 @@ def files(folder: Path) -> list[str]:
 def expected_files(out: Path, configs: Sequence[Config]) -> list[str]:
     """What `files` finds where nothing but the results of `configs` is left."""
     paths = [result_path(out, config) for config in configs]
-    return sorted(path.relative_to(out).as_posix() for path in {*paths, *(path.parent for path in paths)})
+    return sorted(
+        path.relative_to(out).as_posix() for path in {*paths, *(path.parent for path in paths)}
+    )

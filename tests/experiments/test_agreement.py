@@ -60,7 +60,9 @@ def test_z_is_welch_on_the_compared_scale(dataset: str, name: str, offset: float
         for mean, sd in moments(dataset, name, quantity)
     ]
     assert [row.z for row in rows] == pytest.approx(expected, rel=1e-9, abs=1e-9)
-    assert [row.mean - row.published_mean for row in rows] == pytest.approx([offset] * len(rows), abs=1e-12)
+    assert [row.mean - row.published_mean for row in rows] == pytest.approx(
+        [offset] * len(rows), abs=1e-12
+    )
 
 
 def test_the_last_published_epoch_has_the_final_limit() -> None:
@@ -109,7 +111,9 @@ def test_epochs_that_a_run_did_not_reach_never_agree() -> None:
     assert [row.agrees for row in rows] == [True] * 3 + [False] * 3 + [True] * 6
 
 
-def test_no_spread_on_either_side_is_equal_or_infinitely_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_spread_on_either_side_is_equal_or_infinitely_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     published = load_published()
     published["datasets"]["mnist"]["configurations"]["exact"] = {
         quantity: {"mean": [1.5] * 6, "sd": [0.0] * 6} for quantity in ("train_loss", "val_loss")
@@ -126,7 +130,13 @@ def test_no_spread_on_either_side_is_equal_or_infinitely_far(monkeypatch: pytest
     [
         ("iris", "exact", 2, None, r"expected a data set among \['energy', 'mnist'\], got 'iris'"),
         ("energy", "topk-row-k9", 2, None, r"expected a configuration among .*, got 'topk-row-k9'"),
-        ("energy", "exact", 2, (1, 3), r"expected one or more epochs of .* for energy, got \[1, 3\]"),
+        (
+            "energy",
+            "exact",
+            2,
+            (1, 3),
+            r"expected one or more epochs of .* for energy, got \[1, 3\]",
+        ),
         ("energy", "exact", 2, (), r"expected one or more epochs of .* for energy, got \[\]"),
         ("energy", "exact", 1, None, r"expected 2 or more runs .*, got 1: raise --runs"),
     ],
@@ -168,7 +178,9 @@ def test_the_committed_statistics_are_complete() -> None:
         assert set(summary["configurations"]) == set(configurations(dataset))
         for entries in summary["configurations"].values():
             assert len(entries) == quantities
-            lengths = {len(values) for entry in entries.values() for values in (entry["mean"], entry["sd"])}
+            lengths = {
+                len(values) for entry in entries.values() for values in (entry["mean"], entry["sd"])
+            }
             assert lengths == {len(EPOCHS[dataset])}
             assert all(sd > 0 for entry in entries.values() for sd in entry["sd"])
 
@@ -187,7 +199,9 @@ def made_up_records(folder: Path) -> dict[str, dict[str, Any]]:
 def test_summarise_takes_means_and_sample_deviations_of_the_right_file(tmp_path: Path) -> None:
     records = made_up_records(tmp_path)
     summary = summarise(tmp_path)["datasets"]
-    energy = [math.log(value) for value in records["energy_weightedk_nomem_K3.npz"]["loss_val"][:, 24]]
+    energy = [
+        math.log(value) for value in records["energy_weightedk_nomem_K3.npz"]["loss_val"][:, 24]
+    ]
     entry = summary["energy"]["configurations"]["weightedk-none-k3"]["val_loss"]
     assert entry["mean"][4] == pytest.approx(statistics.mean(energy), abs=1e-9)
     assert entry["sd"][4] == pytest.approx(statistics.stdev(energy), abs=1e-9)
@@ -201,13 +215,21 @@ def test_summarise_takes_means_and_sample_deviations_of_the_right_file(tmp_path:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"acc": np.full((10, 30), 91.0)}, "expected train_accuracy as shares of 1 in .*, got up to 91"),
+        (
+            {"acc": np.full((10, 30), 91.0)},
+            "expected train_accuracy as shares of 1 in .*, got up to 91",
+        ),
         ({"loss": np.ones((9, 30))}, r"expected finite train_loss \(10, 30\) in .*, got \(9, 30\)"),
         ({"loss": np.full((10, 30), np.nan)}, "expected finite train_loss"),
-        (None, "expected arrays .* in .*mnist_baseline.npz, got 'loss is not a file in the archive'"),
+        (
+            None,
+            "expected arrays .* in .*mnist_baseline.npz, got 'loss is not a file in the archive'",
+        ),
     ],
 )
-def test_summarise_refuses_damage(tmp_path: Path, change: dict[str, Any] | None, sentence: str) -> None:
+def test_summarise_refuses_damage(
+    tmp_path: Path, change: dict[str, Any] | None, sentence: str
+) -> None:
     records = made_up_records(tmp_path)
     arrays: dict[str, Any] = {} if change is None else records["mnist_baseline.npz"] | change
     np.savez(tmp_path / "mnist_baseline.npz", **arrays)
@@ -269,7 +291,9 @@ def test_the_recorded_runs_agree_with_themselves(recorded: dict[str, dict[str, H
             assert root_mean_square(check(dataset, name, runs)) < 1e-5
 
 
-def test_no_recorded_energy_configuration_passes_as_another(recorded: dict[str, dict[str, History]]) -> None:
+def test_no_recorded_energy_configuration_passes_as_another(
+    recorded: dict[str, dict[str, History]],
+) -> None:
     for name, other in itertools.permutations(recorded["energy"], 2):
         rows = check("energy", other, recorded["energy"][name])
         assert not all(row.agrees for row in rows), (name, other)

@@ -42,7 +42,9 @@ def test_every_figure_is_measured_on_the_simulated_device():
 
 def test_without_a_gpu_it_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.bench.probe", lambda device: (False, "a reason"))
-    assert "expected a working GPU to measure on, got none: a reason" in command("bench", "gpu").refusal("bench")
+    assert "expected a working GPU to measure on, got none: a reason" in command(
+        "bench", "gpu"
+    ).refusal("bench")
 
 
 def test_the_record_says_what_has_not_been_measured():
@@ -54,10 +56,15 @@ def test_the_record_says_what_has_not_been_measured():
     ("words", "sentence"),
     [
         (["--repeats", 0], "expected --repeats of at least 1, got 0; 20 make a steady median"),
-        (["growth", "--only", "step"], "expected no --only with bench growth, got --only step; it picks a row of cpu"),
+        (
+            ["growth", "--only", "step"],
+            "expected no --only with bench growth, got --only step; it picks a row of cpu",
+        ),
     ],
 )
-def test_wrong_use_is_refused(words: list[object], sentence: str, command: Command, out: Path) -> None:
+def test_wrong_use_is_refused(
+    words: list[object], sentence: str, command: Command, out: Path
+) -> None:
     assert command("bench", *words).refusal("bench") == sentence
     assert not out.exists()
 
@@ -66,7 +73,9 @@ def test_a_row_says_whether_its_aim_is_reached():
     better, worse = (against("a", "b", ours, ("them", 1.0), 0.5) for ours in (0.5, 0.51))
     assert str(better) == "| a | b | 500 ms | them: 1 s | 0.5 | at most 0.5 | yes |"
     assert str(worse) == "| a | b | 510 ms | them: 1 s | 0.51 | at most 0.5 | NO |"
-    assert str(Row("a", "b", "not measured: why")) == "| a | b | not measured: why | - | - | - | - |"
+    assert (
+        str(Row("a", "b", "not measured: why")) == "| a | b | not measured: why | - | - | - | - |"
+    )
 
 
 def burn(seconds: float) -> None:
@@ -106,7 +115,12 @@ def test_a_blas_that_is_loaded_late_runs_one_thread_too():
 
 
 def test_samples_that_lost_their_core_are_left_out():
-    assert timing._median([(1.0, 1.05), (3.0, 9.0), (1.2, 1.2), (5.0, 8.0), (1.1, 1.1), (2.0, 2.0), (2.1, 2.1)]) == 1.1
+    assert (
+        timing._median(
+            [(1.0, 1.05), (3.0, 9.0), (1.2, 1.2), (5.0, 8.0), (1.1, 1.1), (2.0, 2.0), (2.1, 2.1)]
+        )
+        == 1.1
+    )
     assert timing._median([(1.0, 2.0), (1.2, 9.0), (1.1, 4.0)]) == 1.1
 
 
@@ -141,24 +155,32 @@ def small_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(conv, name, value)
 
 
-def test_the_convolutions_rows_are_measured(small_convolution: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_convolutions_rows_are_measured(
+    small_convolution: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(conv, "import_torch", lambda: None)
     *rows, last = cpu.ROWS["conv"](1, None)
     assert last.ours == "not measured: torch is not installed"
     assert [(row.opponent.split(":")[0], row.limit) for row in rows] == [
         ("exact, unit patch", 0.16), ("exact, unit example", 0.16)
     ] * 3  # fmt: skip
-    assert all(row.figure and row.size.startswith("K/M = 1/8, (16, 5x5x2 -> 3, 3x3), ") for row in rows)
+    assert all(
+        row.figure and row.size.startswith("K/M = 1/8, (16, 5x5x2 -> 3, 3x3), ") for row in rows
+    )
 
 
 def test_opponents_of_the_convolution_make_the_same_gradient(small_convolution: None) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     x, g = conv.images_and_gradients()
     ours = conv.weight_gradient(Exact(), x, g, None)()
-    np.testing.assert_allclose(conv.weight_gradient(Exact(), x, g, None, "patch")(), ours, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(
+        conv.weight_gradient(Exact(), x, g, None, "patch")(), ours, rtol=1e-5, atol=1e-4
+    )
     for layout in ("contiguous_format", "channels_last"):
         theirs = eager.conv_weight_gradient(torch, x[0], g[0], 3, 1, layout)()  # [P, C, A, B]
-        np.testing.assert_allclose(theirs.permute(2, 3, 1, 0).reshape(1, -1, 3), ours, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(
+            theirs.permute(2, 3, 1, 0).reshape(1, -1, 3), ours, rtol=1e-5, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("K", [1, 2, 3])
@@ -180,12 +202,23 @@ def test_without_data_each_row_says_so(tmp_path: Path, monkeypatch: pytest.Monke
         raise grids.DataError("no data here")
 
     monkeypatch.setattr(grids, "load", refuse)
-    rows = [row for name in ("mnist", "energy", "energy-command", "memory", "paper") for row in cpu.ROWS[name](1, "")]
+    rows = [
+        row
+        for name in ("mnist", "energy", "energy-command", "memory", "paper")
+        for row in cpu.ROWS[name](1, "")
+    ]
     assert [(row.ours, row.figure) for row in rows] == [("not measured: no data here", None)] * 5
 
 
-def test_growth_writes_every_series(command: Command, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small: dict[str, list[int]] = {"K_OF_256": [4, 256], "WIDTHS": [16, 32], "BATCHES": [16], "REPLICAS": [1, 2]}
+def test_growth_writes_every_series(
+    command: Command, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small: dict[str, list[int]] = {
+        "K_OF_256": [4, 256],
+        "WIDTHS": [16, 32],
+        "BATCHES": [16],
+        "REPLICAS": [1, 2],
+    }
     for name, values in small.items():
         monkeypatch.setattr(growth, name, values)
     ended = command("bench", "growth", "--repeats", 1)
@@ -240,7 +273,9 @@ def test_the_step_by_hand_in_pytorch_is_the_papers(config: Any) -> None:
     before, rows = by_hand.w.clone(), by_hand.order[:M]
     by_hand.step()
     w = before.clone().requires_grad_()
-    losses = torch.nn.functional.cross_entropy(torch.softmax(by_hand.x[rows] @ w, 1), by_hand.t[rows])
+    losses = torch.nn.functional.cross_entropy(
+        torch.softmax(by_hand.x[rows] @ w, 1), by_hand.t[rows]
+    )
     (gradient,) = torch.autograd.grad(losses, w)
     moved = (before - by_hand.w) / by_hand.lr
     if config.policy == "exact":

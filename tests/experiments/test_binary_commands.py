@@ -45,7 +45,9 @@ def _pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # where the figures go
 
 
-def test_help_lists_every_option_with_its_default(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_lists_every_option_with_its_default(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     ended = command("binary", "--help")
     assert (ended.code, ended.err) == (0, "")
@@ -62,7 +64,9 @@ def test_the_command_trains_compares_and_draws_two_sets(
     words = ["--width", 2, "--epochs", 1]
     ended = command("binary", *words)
     assert (ended.code, ended.err) == (0, "")
-    sets = {name: made(name, SETS[name], {"width": 2, "epochs": 1}) for name in ("binary", "binary-mlp")}
+    sets = {
+        name: made(name, SETS[name], {"width": 2, "epochs": 1}) for name in ("binary", "binary-mlp")
+    }
     configs = [config for each in sets.values() for config in each]
     assert trained == [(config.stem(), 0) for config in configs]
     assert files(out) == expected_files(out, configs)  # type: ignore[arg-type]
@@ -71,18 +75,26 @@ def test_the_command_trains_compares_and_draws_two_sets(
         figures = [f"figures/{name}-width2-epochs1.{ending}" for ending in ("png", "svg")]
         assert set(figures) < set(lines)
         assert Path(figures[0]).read_bytes().startswith(b"\x89PNG")
-    smaller = {line.split()[0]: line.split()[-3] for line in lines if line.startswith(("5-bit-", "float-", "8-bit"))}
+    smaller = {
+        line.split()[0]: line.split()[-3]
+        for line in lines
+        if line.startswith(("5-bit-", "float-", "8-bit"))
+    }
     assert (smaller["float-sgd"], smaller["float-adam"]) == ("1.00", "1.00")
     expected = {"5-bit-sgd": 32 / 5, "8-bit-sgd": 4, "5-bit-adam": 96 / 69}
     for name, ratio in expected.items():
-        assert float(smaller[name]) == pytest.approx(ratio, rel=0.02)  # the last byte of a tensor is filled up
+        assert float(smaller[name]) == pytest.approx(
+            ratio, rel=0.02
+        )  # the last byte of a tensor is filled up
     trained.clear()
     assert command("binary", *words).out == ended.out
     assert trained == []
 
 
 def history(soft: str, update: str = "sgd", **changes: Any) -> dict[str, Any]:
-    config = replace(default("binary-mlp", soft, update), **{**SMALL, "width": 8, "batch_size": 10, **changes})
+    config = replace(
+        default("binary-mlp", soft, update), **{**SMALL, "width": 8, "batch_size": 10, **changes}
+    )
     return train_stack([(config, 0)], None)[0]["history"]
 
 
@@ -117,11 +129,27 @@ def test_flips_are_counted_from_step_to_step() -> None:
 
 
 def test_forward_gradients_train_a_binary_network(command: Command, out: Path) -> None:
-    words = ["--network", "mlp", "--soft", "5-bit", "--update", "adam", "--strategy", "rademacher", "--num-dir", 3]
+    words = [
+        "--network",
+        "mlp",
+        "--soft",
+        "5-bit",
+        "--update",
+        "adam",
+        "--strategy",
+        "rademacher",
+        "--num-dir",
+        3,
+    ]
     ended = command("binary", *words, *WORDS, "--clip", 0.5, "--init", "glorot", "--lr", 0.01)
     assert (ended.code, ended.err) == (0, "")
     config = replace(
-        default("binary-mlp", "5-bit", "adam", "rademacher"), **SMALL, num_dir=3, clip=0.5, init="glorot", lr=0.01
+        default("binary-mlp", "5-bit", "adam", "rademacher"),
+        **SMALL,
+        num_dir=3,
+        clip=0.5,
+        init="glorot",
+        lr=0.01,
     )
     assert files(out) == expected_files(out, [config])  # type: ignore[list-item]
     path = result_path(out, config)  # type: ignore[arg-type]
@@ -139,9 +167,13 @@ def test_row_five_trains_every_strategy(command: Command, out: Path) -> None:
     assert [f"S{number}" in ended.out for number in (0, 2, 3, 4, 5, 6, 7, 8)] == [True] * 8
 
 
-def test_differences_are_paired_with_float_of_the_same_optimiser(command: Command, out: Path) -> None:
+def test_differences_are_paired_with_float_of_the_same_optimiser(
+    command: Command, out: Path
+) -> None:
     ended = command("binary", "--network", "mlp", *WORDS, "--runs", 2)
-    header, *lines = ended.out.splitlines()[1:] if ended.out.startswith("device") else ended.out.splitlines()
+    header, *lines = (
+        ended.out.splitlines()[1:] if ended.out.startswith("device") else ended.out.splitlines()
+    )
     column = header.index("- float")
     found = {line.split()[0]: line[column : header.index("flips")].strip() for line in lines[:8]}
     assert [value for name, value in found.items() if name.startswith("float")] == ["-"] * 4
@@ -159,17 +191,38 @@ def test_differences_are_paired_with_float_of_the_same_optimiser(command: Comman
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--row 2 --soft float", "expected no --soft here, because --row 2 names them, got --soft float; leave it out"),
+        (
+            "--row 2 --soft float",
+            "expected no --soft here, because --row 2 names them, got --soft float; leave it out",
+        ),
         ("--row 2 --network mlp", "expected no --network here, because --row 2 names them"),
-        ("--lr 0.1", "expected no --lr here, because every configuration has its own; name a --soft, got --lr 0.1"),
+        (
+            "--lr 0.1",
+            "expected no --lr here, because every configuration has its own; name a --soft, got --lr 0.1",
+        ),
         ("--init glorot", "expected no --init here, because every configuration has its own"),
-        ("--soft float --num-dir 2", "expected no --num-dir here, because back-propagation has no directions"),
-        ("--soft float --strategy backprop --clip 2", "expected no --clip here, because back-propagation has no"),
-        ("--full --runs 3", "expected no --runs here, because --full names both, got --runs 3; leave it out"),
-        ("--soft naive --strategy frame --num-dir 9999999", "expected at most n = 319844 orthonormal directions, got"),
+        (
+            "--soft float --num-dir 2",
+            "expected no --num-dir here, because back-propagation has no directions",
+        ),
+        (
+            "--soft float --strategy backprop --clip 2",
+            "expected no --clip here, because back-propagation has no",
+        ),
+        (
+            "--full --runs 3",
+            "expected no --runs here, because --full names both, got --runs 3; leave it out",
+        ),
+        (
+            "--soft naive --strategy frame --num-dir 9999999",
+            "expected at most n = 319844 orthonormal directions, got",
+        ),
         ("--soft float --lr 0", "expected finite step sizes > 0, got lr = 0.0"),
         ("--batch-size 1", "expected --batch-size of at least 2, got 1"),
-        ("--batch-size 111", "expected --batch-size of at most 110, the rows there are, got 111; lower it"),
+        (
+            "--batch-size 111",
+            "expected --batch-size of at most 110, the rows there are, got 111; lower it",
+        ),
     ],
 )
 def test_wrong_use_is_one_sentence(words: str, sentence: str, command: Command, out: Path) -> None:
@@ -186,12 +239,20 @@ def test_a_word_that_is_no_choice_is_refused_with_the_option(words: str, command
 
 def test_bvgg16_asks_for_the_complete_cifar_10(command: Command, out: Path) -> None:
     for words in (["--row", 3], ["--network", "bvgg16"]):
-        assert command("binary", *words).refusal("binary").startswith("expected the file cifar-10-binary.tar.gz")
+        assert (
+            command("binary", *words)
+            .refusal("binary")
+            .startswith("expected the file cifar-10-binary.tar.gz")
+        )
     assert not out.exists()
 
 
-def test_full_trains_longer_and_more_often(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+def test_full_trains_longer_and_more_often(
+    monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
     seen: list[BinaryConfig] = []
-    monkeypatch.setattr("experiments.binary.command._train", lambda configs, *_: seen.extend(configs) or 0)
+    monkeypatch.setattr(
+        "experiments.binary.command._train", lambda configs, *_: seen.extend(configs) or 0
+    )
     assert command("binary", "--full", "--network", "bcnn").code == 0
     assert {(config.epochs, config.runs, config.width) for config in seen} == {(10, 5, 16)}

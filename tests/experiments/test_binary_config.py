@@ -43,7 +43,12 @@ def test_no_two_configurations_of_a_set_share_a_file(experiment: str) -> None:
 def test_every_field_off_its_default_shows_in_the_name() -> None:
     config = default("binary", "5-bit", "adam", "gaussian")
     assert config.stem() == "5-bit-adam-gaussian"
-    named = {field.name for field in fields(BinaryConfig)} - {"experiment", "soft", "update", "strategy"}
+    named = {field.name for field in fields(BinaryConfig)} - {
+        "experiment",
+        "soft",
+        "update",
+        "strategy",
+    }
     assert named == set(OTHER)
     stems = [replace(config, **{name: value}).stem() for name, value in OTHER.items()]
     assert len(set(stems)) == len(stems)
@@ -51,13 +56,27 @@ def test_every_field_off_its_default_shows_in_the_name() -> None:
 
 
 def test_step_sizes_are_those_of_the_specification() -> None:
-    assert (default("binary", "float", "sgd").lr, default("binary", "float", "adam").lr) == (0.1, 5e-3)
+    assert (default("binary", "float", "sgd").lr, default("binary", "float", "adam").lr) == (
+        0.1,
+        5e-3,
+    )
     assert default("binary", "float", "sgd", "gaussian").num_dir == 10
 
 
 def test_the_sets_hold_what_is_compared() -> None:
     bcnn_set = [config.stem() for config in made("binary", SETS["binary"], {})]
-    ways = ["float", "8-bit", "7-bit", "6-bit", "5-bit", "5-bit-nearest", "memoryless", "naive", "bop", "frozen"]
+    ways = [
+        "float",
+        "8-bit",
+        "7-bit",
+        "6-bit",
+        "5-bit",
+        "5-bit-nearest",
+        "memoryless",
+        "naive",
+        "bop",
+        "frozen",
+    ]
     assert bcnn_set == [f"{way}-sgd" for way in ways] + ["float-adam", "5-bit-adam"]
     mlp_set = [config.stem() for config in made("binary-mlp", SETS["binary-mlp"], {})]
     assert mlp_set[:4] == ["float-sgd", "5-bit-sgd", "float-sgd-initglorot", "5-bit-sgd-initglorot"]
@@ -70,7 +89,16 @@ def test_rows_one_to_five_are_named() -> None:
     assert rows[3] == ["float-adam", "memoryless-adam", "naive-adam"]
     assert ROWS[3][0] == "binary-bvgg16"
     assert rows[4] == [f"{way}-sgd-lr0.01" for way in ("float", "5-bit", "6-bit", "7-bit", "8-bit")]
-    strategies = ("gaussian", "rademacher", "sign", "shared", "row_space", "activity", "anchor", "aligned")
+    strategies = (
+        "gaussian",
+        "rademacher",
+        "sign",
+        "shared",
+        "row_space",
+        "activity",
+        "anchor",
+        "aligned",
+    )
     assert rows[5] == [f"float-sgd-{strategy}-width4-epochs1" for strategy in strategies]
     assert {config.num_dir for config in made(*ROWS[5], {})} == {10}
 
@@ -81,7 +109,13 @@ def test_storages_and_optimisers_are_those_that_are_named() -> None:
         assert STORAGES[f"{bits}-bit"] == Levels(bits)
     assert STORAGES["5-bit-nearest"] == Levels(5, "nearest")
     assert (STORAGES["memoryless"], STORAGES["naive"]) == (Levels(1), Levels(1, "nearest"))
-    kinds = {"float": Displace, "naive": Displace, "memoryless": Displace, "bop": Bop, "frozen": RealOnly}
+    kinds = {
+        "float": Displace,
+        "naive": Displace,
+        "memoryless": Displace,
+        "bop": Bop,
+        "frozen": RealOnly,
+    }
     for soft, kind in kinds.items():
         optimiser = default("binary", soft).optimiser(1)
         assert type(optimiser) is kind
@@ -101,7 +135,9 @@ def test_the_rule_counts_flips_around_what_is_named() -> None:
 
 
 def binary_weights(network: Layer) -> int:
-    return sum(layer.inputs * layer.outputs for layer in network.walk() if isinstance(layer, BinaryDense))
+    return sum(
+        layer.inputs * layer.outputs for layer in network.walk() if isinstance(layer, BinaryDense)
+    )
 
 
 def test_sizes_are_as_specified() -> None:
@@ -117,7 +153,10 @@ def test_all_weights_are_binary_and_every_layer_is_normalised(make: Any, inputs:
     layers = [layer for layer in network.walk() if isinstance(layer, Dense | BatchNorm | Sign)]
     kinds = ["".join(type(layer).__name__) for layer in layers]
     triples = [kinds[i : i + 3] for i in range(0, len(kinds), 3)]
-    assert all(first in ("BinaryConv2d", "BinaryDense") and norm == "BatchNorm" for first, norm, *_ in triples)
+    assert all(
+        first in ("BinaryConv2d", "BinaryDense") and norm == "BatchNorm"
+        for first, norm, *_ in triples
+    )
     assert [rest for *_, rest in triples[:-1]] == ["Sign"] * (len(triples) - 1)
     assert len(triples[-1]) == 2  # the outputs are real
     soft = [p for p in network.parameters() if isinstance(p, SoftWeight)]
@@ -142,7 +181,8 @@ def test_bytes_are_six_times_fewer_with_sgd_and_hardly_fewer_with_adam() -> None
 
     def smaller(soft: str, update: str) -> float:
         floating, own = (
-            kept(replace(default("binary-mlp", way, update), width=16))["binary"] for way in ("float", soft)
+            kept(replace(default("binary-mlp", way, update), width=16))["binary"]
+            for way in ("float", soft)
         )
         return floating.kept / own.kept
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from experiments.agreement import MNIST_SHORT_LIMIT, compare, report
-from experiments.check import BEST_BASELINE, _check_best_baseline, check_energy, published_configurations
+from experiments.check import (
+    BEST_BASELINE,
+    _check_best_baseline,
+    check_energy,
+    published_configurations,
+)
 from experiments.config import configuration
 from experiments.runner import Running, train_all
 
@@ -21,7 +26,12 @@ SCHEMES = {
 def test_every_published_configuration_is_checked():
     for dataset, policies in (("energy", (3, 18)), ("mnist", (8, 32))):
         names = {config.stem() for config in published_configurations(dataset)}
-        expected = {f"{p}-{m}-k{k}" for p in ("topk", "weightedk", "randk") for m in ("row", "none") for k in policies}
+        expected = {
+            f"{p}-{m}-k{k}"
+            for p in ("topk", "weightedk", "randk")
+            for m in ("row", "none")
+            for k in policies
+        }
         assert names == expected | {"exact"}
 
 
@@ -45,9 +55,14 @@ def test_mnist_agrees_with_the_published_runs_in_the_first_two_epochs(data_dir, 
     assert all(row.agrees for row in rows), report(rows)
 
 
-@pytest.mark.parametrize(("loss", "accuracy", "failures"), [(1.57, 0.914, 0), (1.55, 0.914, 1), (1.6, 0.92, 2)])
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "failures"), [(1.57, 0.914, 0), (1.55, 0.914, 1), (1.6, 0.92, 2)]
+)
 def test_the_best_baseline_run_is_held_to_its_band(loss, accuracy, failures, capsys):
-    history = {"train_loss": [[9.0, 1.7], [9.0, loss]], "val_accuracy": [[0.0, 0.5], [0.0, accuracy]]}
+    history = {
+        "train_loss": [[9.0, 1.7], [9.0, loss]],
+        "val_accuracy": [[0.0, 0.5], [0.0, accuracy]],
+    }
     assert set(history) == set(BEST_BASELINE)
     assert _check_best_baseline(history) == failures
     assert capsys.readouterr().out.count("DISAGREES") == failures

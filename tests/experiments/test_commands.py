@@ -32,7 +32,10 @@ ONE = {
 OPTIONS = {
     "quickstart": RUNNING | FIGURES,
     "energy": ONE | RUNNING | DATA | {"k": "(9)", "batch-size": "(144)", "epochs": "(100)"},
-    "mnist": ONE | RUNNING | DATA | {"k": "(8)", "batch-size": "(64)", "epochs": "(30)", "dataset": "(mnist)"},
+    "mnist": ONE
+    | RUNNING
+    | DATA
+    | {"k": "(8)", "batch-size": "(64)", "epochs": "(30)", "dataset": "(mnist)"},
     "paper": RUNNING | DATA | FIGURES | {"only": "(both)", "recorded": "($AOPNP_RECORDED_DIR)"},
     "check": RUNNING | DATA | {"only": "(both)"},
     "bench": DATA | {"repeats": "(20)", "out": "(results)", "only": "(all but paper)"},
@@ -48,7 +51,9 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_help_lists_every_option_with_its_default(name: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_lists_every_option_with_its_default(
+    name: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     ended = command(name, "--help")
     assert (ended.code, ended.err) == (0, "")
@@ -66,7 +71,9 @@ def test_help_lists_every_command_with_one_line(
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
-    listed = " ".join(capsys.readouterr().out.split("command\n")[1].split("\n\noptions:")[0].split())
+    listed = " ".join(
+        capsys.readouterr().out.split("command\n")[1].split("\n\noptions:")[0].split()
+    )
     assert listed == " ".join(f"{name} {line}" for name, (line, _) in COMMANDS.items())
     assert set(OPTIONS) <= set(COMMANDS)
 
@@ -75,7 +82,11 @@ def rows(text: str) -> list[list[str]]:
     """The cells of the table in what a command printed."""
     lines = text.splitlines()
     table = lines[next(i for i, line in enumerate(lines) if line.startswith("scheme ")) + 1 :]
-    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in table if " +- " in line]
+    return [
+        [cell.strip() for cell in line.split("  ") if cell.strip()]
+        for line in table
+        if " +- " in line
+    ]
 
 
 def test_quickstart_prints_seven_schemes_and_draws_them(
@@ -87,7 +98,9 @@ def test_quickstart_prints_seven_schemes_and_draws_them(
     assert "2 runs of 2 epochs; each step keeps K = 8 of the M = 64" in ended.out
     table = rows(ended.out)
     policies = ("topk", "weightedk", "randk")
-    schemes = [f"{policy}, memory {memory}, K = 8" for memory in ("none", "row") for policy in policies]
+    schemes = [
+        f"{policy}, memory {memory}, K = 8" for memory in ("none", "row") for policy in policies
+    ]
     assert [row[0] for row in table] == ["exact", *schemes]
     assert [row[-1] for row in table] == ["100.0 %", *["12.5 %"] * 6]
     figures = [tmp_path / "figures" / f"quickstart.{ending}" for ending in ("png", "svg")]
@@ -97,19 +110,42 @@ def test_quickstart_prints_seven_schemes_and_draws_them(
     assert len(list(out.glob("digits/*.json"))) == 7
 
 
-def test_energy_prints_its_values_and_its_file(command: Command, energy_dir: str, out: Path) -> None:
-    words = ["--epochs", 3, "--runs", 2, "--k", 3, "--memory", "queue", "--capacity", 50, "--dtype", "float64"]
+def test_energy_prints_its_values_and_its_file(
+    command: Command, energy_dir: str, out: Path
+) -> None:
+    words = [
+        "--epochs",
+        3,
+        "--runs",
+        2,
+        "--k",
+        3,
+        "--memory",
+        "queue",
+        "--capacity",
+        50,
+        "--dtype",
+        "float64",
+    ]
     ended = command("energy", *words, "--data-dir", energy_dir)
     assert (ended.code, ended.err) == (0, "")
     ((scheme, *_, accuracy, share),) = rows(ended.out)
     assert (scheme, accuracy, share) == ("topk, memory queue, K = 3", "-", "2.1 %")
-    config = configuration("energy", "topk", "queue", k=3, capacity=50, epochs=3, runs=2, dtype="float64")
+    config = configuration(
+        "energy", "topk", "queue", k=3, capacity=50, epochs=3, runs=2, dtype="float64"
+    )
     assert ended.out.splitlines()[-1] == str(result_path(out, config))
     assert files(out) == expected_files(out, [config])
-    assert set(json.loads(result_path(out, config).read_text())["history"]) == {"train_loss", "val_loss", *SPENT}
+    assert set(json.loads(result_path(out, config).read_text())["history"]) == {
+        "train_loss",
+        "val_loss",
+        *SPENT,
+    }
 
 
-def test_every_option_reaches_the_configuration(command: Command, energy_dir: str, out: Path) -> None:
+def test_every_option_reaches_the_configuration(
+    command: Command, energy_dir: str, out: Path
+) -> None:
     words = "--policy randk --memory queue --capacity 7 --k 5 --batch-size 96 --epochs 2 --runs 1 --lr 0.02 --decay 0.5"
     more = "--momentum 0.5 --nesterov --seed 3 --dtype float64"
     assert command("energy", "--data-dir", energy_dir, *words.split(), *more.split()).code == 0

@@ -35,14 +35,31 @@ SHARED = {
     "no-progress": "", "force": "", "figures": "(figures)",
 }  # fmt: skip
 OPTIONS = {
-    "mlp": {"minimal-k": "(10)", "batch-size": "(50)", "epochs": "(20)", "runs": "(5)", "lr": "(0.001)"},
-    "cnn": {"minimal-k": "(1)", "batch-size": "(64)", "epochs": "(2; full: 20)", "runs": "(2; full: 5)"},
-    "cifar": {"batch-size": "(128; full: 256)", "epochs": "(4; full: 200)", "lr": "(0.1; full: 0.15)"},
+    "mlp": {
+        "minimal-k": "(10)",
+        "batch-size": "(50)",
+        "epochs": "(20)",
+        "runs": "(5)",
+        "lr": "(0.001)",
+    },
+    "cnn": {
+        "minimal-k": "(1)",
+        "batch-size": "(64)",
+        "epochs": "(2; full: 20)",
+        "runs": "(2; full: 5)",
+    },
+    "cifar": {
+        "batch-size": "(128; full: 256)",
+        "epochs": "(4; full: 200)",
+        "lr": "(0.1; full: 0.15)",
+    },
 }
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_help_lists_every_option_with_its_default(name: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_lists_every_option_with_its_default(
+    name: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     ended = command(name, "--help")
     assert (ended.code, ended.err) == (0, "")
@@ -74,33 +91,51 @@ def test_a_command_trains_compares_and_draws_its_set(
     assert trained == [(config.stem(), run) for config in configs for run in range(runs)]
     assert files(out) == expected_files(out, configs)
     lines = ended.out.splitlines()
-    schemes = ["exact", "bernoulli, 0.5 of weight", "topk, 0.5 of weight", "topk, memory row, 0.5 of weight"]
+    schemes = [
+        "exact",
+        "bernoulli, 0.5 of weight",
+        "topk, 0.5 of weight",
+        "topk, memory row, 0.5 of weight",
+    ]
     schemes += ["topk, 0.5 of forward"] * (name == "cnn")
     assert [line.split("  ")[0] for line in lines[1 : len(schemes) + 1]] == schemes
     figures = [f"figures/{name}{configs[0].settings()}.{ending}" for ending in ("png", "svg")]
     assert lines[-2:] == figures
     assert Path(figures[0]).read_bytes().startswith(b"\x89PNG")
-    exact_result, *results = [json.loads(result_path(out, config).read_text()) for config in configs]
+    exact_result, *results = [
+        json.loads(result_path(out, config).read_text()) for config in configs
+    ]
     for config, result in zip(configs, [exact_result, *results], strict=True):
-        assert (result["schema"], result["status"], result["config"]) == (1, "finished", config.as_dict())
+        assert (result["schema"], result["status"], result["config"]) == (
+            1,
+            "finished",
+            config.as_dict(),
+        )
         assert result["config"]["experiment"] == name
         assert np.shape(result["history"]["val_loss"]) == (runs, epochs)
     share = [np.sum(r["history"]["flops"]) / np.sum(r["history"]["exact_flops"]) for r in results]
     assert max(share) < 1
-    assert [line.split()[-2] for line in lines[2 : len(schemes) + 1]] == [f"{part:.3f}" for part in share]
+    assert [line.split()[-2] for line in lines[2 : len(schemes) + 1]] == [
+        f"{part:.3f}" for part in share
+    ]
     trained.clear()
     assert command(name, *words).out == ended.out
     assert trained == []
 
 
-def test_what_is_finished_is_kept_and_the_rest_is_the_same(out: Path, trained: list[tuple[str, int]]) -> None:
+def test_what_is_finished_is_kept_and_the_rest_is_the_same(
+    out: Path, trained: list[tuple[str, int]]
+) -> None:
     configs = usual(base("mlp"))
     whole = train_all(configs, Running(out / "whole", jobs=1, progress=False))
     trained.clear()
     train_unit([(configs[2], 1)], out / "parts", None)
     results = train_all(configs, Running(out / "parts", jobs=1, progress=False))
     assert trained == [(configs[2].stem(), 1)] + [
-        (config.stem(), run) for config in configs for run in (0, 1) if (config, run) != (configs[2], 1)
+        (config.stem(), run)
+        for config in configs
+        for run in (0, 1)
+        if (config, run) != (configs[2], 1)
     ]
     assert [without_times(r) for r in results] == [without_times(r) for r in whole]
     assert files(out / "parts") == expected_files(out / "parts", configs)
@@ -148,7 +183,11 @@ def test_full_is_an_experiment_of_its_own(command: Command, out: Path) -> None:
 
 
 def test_the_complete_cifar_10_is_asked_for_in_full(command: Command, out: Path) -> None:
-    assert command("cifar", "--full").refusal("cifar").startswith("expected the file cifar-10-binary.tar.gz, got none")
+    assert (
+        command("cifar", "--full")
+        .refusal("cifar")
+        .startswith("expected the file cifar-10-binary.tar.gz, got none")
+    )
     assert not out.exists()
 
 
@@ -180,7 +219,9 @@ def test_wrong_use_is_one_sentence(words: str, sentence: str, command: Command, 
     assert not out.exists()
 
 
-@pytest.mark.parametrize("words", ["--policy best", "--memory queue", "--ratio half", "--dtype float16"])
+@pytest.mark.parametrize(
+    "words", ["--policy best", "--memory queue", "--ratio half", "--dtype float16"]
+)
 def test_a_word_that_is_no_choice_is_refused_with_the_option(words: str, command: Command) -> None:
     ended = command("cnn", *words.split())
     assert ended.code == 2
@@ -191,12 +232,17 @@ def test_a_word_that_is_no_choice_is_refused_with_the_option(words: str, command
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No made-up pictures, and all sources of data are a port of this machine where nobody listens."""
     # Before anything is captured: pooch's logger keeps the standard error that it finds.
-    pytest.importorskip("pooch", reason="pooch, which downloads, is in the extra 'experiments' and not installed here")
+    pytest.importorskip(
+        "pooch",
+        reason="pooch, which downloads, is in the extra 'experiments' and not installed here",
+    )
     monkeypatch.undo()
     monkeypatch.setenv("no_proxy", "*")
     url = "http://127.0.0.1:9/"
     monkeypatch.setattr(cifar10, "ARCHIVE", replace(cifar10.ARCHIVE, url=url))
-    monkeypatch.setitem(mnist.IMAGE_SETS, "mnist", tuple(replace(f, url=url) for f in mnist.IMAGE_SETS["mnist"]))
+    monkeypatch.setitem(
+        mnist.IMAGE_SETS, "mnist", tuple(replace(f, url=url) for f in mnist.IMAGE_SETS["mnist"])
+    )
 
 
 @pytest.mark.usefixtures("_offline")
@@ -211,7 +257,10 @@ def test_missing_data_is_a_sentence(name: str, command: Command, out: Path) -> N
 def test_a_diverged_run_is_told_and_drawn(command: Command, out: Path) -> None:
     ended = command("cnn", "--batch-size", 50, "--runs", 1, "--lr", 1e12)
     assert ended.code == 1
-    assert "cnn/exact-batch-size50-runs1-lr1000000000000: run 0 diverged: its loss stopped" in ended.err
+    assert (
+        "cnn/exact-batch-size50-runs1-lr1000000000000: run 0 diverged: its loss stopped"
+        in ended.err
+    )
     assert "exact (diverged)" in ended.out
     assert Path("figures/cnn-batch-size50-runs1-lr1000000000000.png").is_file()
 

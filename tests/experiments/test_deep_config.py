@@ -29,18 +29,33 @@ def changed(experiment: str, policy: str = "topk", memory: str = "none", **chang
     [
         (changed("mlp"), "mlp/topk-none-ratio0.5"),
         (changed("mlp", memory="row", ratio=1.0), "mlp/topk-row-ratio1"),
-        (changed("mlp", minimal_k=1, where="weight,input"), "mlp/topk-none-ratio0.5-minimal-k1-whereweight,input"),
+        (
+            changed("mlp", minimal_k=1, where="weight,input"),
+            "mlp/topk-none-ratio0.5-minimal-k1-whereweight,input",
+        ),
         (changed("mlp", watch=True, epochs=2), "mlp/topk-none-ratio0.5-watch-epochs2"),
-        (changed("cnn", "wta", runs=1, lr=0.05, seed=7), "cnn/wta-none-ratio0.5-runs1-lr0.05-seed7"),
-        (changed("cifar", dtype="float64", device="gpu"), "cifar/topk-none-ratio0.5-dtypefloat64-devicegpu"),
+        (
+            changed("cnn", "wta", runs=1, lr=0.05, seed=7),
+            "cnn/wta-none-ratio0.5-runs1-lr0.05-seed7",
+        ),
+        (
+            changed("cifar", dtype="float64", device="gpu"),
+            "cifar/topk-none-ratio0.5-dtypefloat64-devicegpu",
+        ),
         (changed("cifar-full"), "cifar-full/topk-none-ratio0.5"),
         (exact(DEFAULTS["cnn"]), "cnn/exact"),
-        (exact(replace(DEFAULTS["mlp"], ratio=0.1, watch=True, batch_size=64)), "mlp/exact-batch-size64"),
+        (
+            exact(replace(DEFAULTS["mlp"], ratio=0.1, watch=True, batch_size=64)),
+            "mlp/exact-batch-size64",
+        ),
     ],
 )
 def test_a_file_is_named_by_scheme_and_what_is_off_the_defaults(config: Deep, name: str) -> None:
     assert result_path(Path("out"), config).as_posix() == f"out/{name}.json"
-    assert run_path(Path("out"), config, 1).as_posix() == f"out/{name.replace('/', '/.runs/', 1)}-run1.json"
+    assert (
+        run_path(Path("out"), config, 1).as_posix()
+        == f"out/{name.replace('/', '/.runs/', 1)}-run1.json"
+    )
     assert config.stem() == config.scheme() + config.settings()
 
 
@@ -63,7 +78,12 @@ def test_whatever_differs_shows_in_the_name() -> None:
 
 
 def test_every_experiment_has_defaults_a_problem_and_an_optimiser() -> None:
-    assert set(DEFAULTS) == set(DEEP) == set(OPTIMISERS) == {*SMALL, *(f"{name}-full" for name in SMALL)}
+    assert (
+        set(DEFAULTS)
+        == set(DEEP)
+        == set(OPTIMISERS)
+        == {*SMALL, *(f"{name}-full" for name in SMALL)}
+    )
     for experiment, default in DEFAULTS.items():
         assert (default.experiment, default.dataset) == (experiment, experiment)
         default.check()
@@ -71,8 +91,16 @@ def test_every_experiment_has_defaults_a_problem_and_an_optimiser() -> None:
 
 def test_published_values_are_the_full_defaults() -> None:
     """Adelman et al., section 5: batch, epochs, step size."""
-    values = {name: (c.batch_size, c.epochs, c.lr) for name, c in DEFAULTS.items() if name.endswith("-full")}
-    assert values == {"mlp-full": (50, 20, 1e-3), "cnn-full": (64, 20, 0.01), "cifar-full": (256, 200, 0.15)}
+    values = {
+        name: (c.batch_size, c.epochs, c.lr)
+        for name, c in DEFAULTS.items()
+        if name.endswith("-full")
+    }
+    assert values == {
+        "mlp-full": (50, 20, 1e-3),
+        "cnn-full": (64, 20, 0.01),
+        "cifar-full": (256, 200, 0.15),
+    }
 
 
 def test_optimisers_are_the_published_ones() -> None:
@@ -84,7 +112,9 @@ def test_optimisers_are_the_published_ones() -> None:
     shrinking = DEFAULTS["cnn"].optimiser(100)  # two epochs in place of twenty
     assert [shrinking.lr(step)[0] for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
     assert (wide.momentum, wide.weight_decay) == (0.9, 5e-4)
-    factors = [wide.lr(epoch * 195 + shift)[0] / 0.15 for epoch in (60, 120, 160) for shift in (-1, 0)]
+    factors = [
+        wide.lr(epoch * 195 + shift)[0] / 0.15 for epoch in (60, 120, 160) for shift in (-1, 0)
+    ]
     np.testing.assert_allclose(factors, [1, 0.2, 0.2, 0.04, 0.04, 0.008], rtol=1e-12)
     for steps in range(1, 12):  # a training of a few steps only
         DEFAULTS["cifar"].optimiser(steps)
@@ -114,7 +144,13 @@ def test_the_weight_gradient_alone_remembers_and_is_watched() -> None:
 @pytest.mark.parametrize("experiment", SMALL)
 def test_the_usual_configurations(experiment: str) -> None:
     forward = ["topk-none-ratio0.5-whereforward"] if experiment == "cnn" else []
-    stems = ["exact", "bernoulli-none-ratio0.5", "topk-none-ratio0.5", "topk-row-ratio0.5", *forward]
+    stems = [
+        "exact",
+        "bernoulli-none-ratio0.5",
+        "topk-none-ratio0.5",
+        "topk-row-ratio0.5",
+        *forward,
+    ]
     assert [config.stem() for config in usual(DEFAULTS[experiment])] == stems
     everything = every_policy(DEFAULTS[experiment])
     assert [config.stem() for config in everything[: len(stems)]] == stems
@@ -142,7 +178,9 @@ def test_products_are_named_once_and_in_order() -> None:
     assert in_order("forward,weight,forward") == "weight,forward"
     assert in_order("input") == "input"
     for wrong in ("", "weights", "weight input", "weight,", "Input"):
-        with pytest.raises(UsageError, match="expected products among weight, input, forward in --where, got '"):
+        with pytest.raises(
+            UsageError, match="expected products among weight, input, forward in --where, got '"
+        ):
             in_order(wrong)
 
 
@@ -151,15 +189,24 @@ def test_products_are_named_once_and_in_order() -> None:
     [
         ({"ratio": 0.0}, "expected --ratio above 0 and up to 1, which keeps everything, got 0.0"),
         ({"ratio": 1.5}, "expected --ratio above 0 and up to 1, which keeps everything, got 1.5"),
-        ({"ratio": float("nan")}, "expected --ratio above 0 and up to 1, which keeps everything, got nan"),
+        (
+            {"ratio": float("nan")},
+            "expected --ratio above 0 and up to 1, which keeps everything, got nan",
+        ),
         ({"minimal_k": 0}, "expected --minimal-k of at least 1, got 0"),
         ({"runs": 0}, "expected --runs of at least 1, got 0"),
         ({"epochs": 0}, "expected --epochs of at least 1, got 0"),
         ({"batch_size": 0}, "expected --batch-size of at least 1, got 0"),
         ({"seed": -1}, "expected --seed of at least 0, got -1"),
         ({"lr": 0.0}, "expected finite step sizes > 0, got lr = 0.0"),
-        ({"memory": "row", "where": "input"}, "expected weight in --where input with --memory row, got none; add it "),
-        ({"watch": True, "where": "forward"}, "expected weight in --where forward with --watch, got none; add it or "),
+        (
+            {"memory": "row", "where": "input"},
+            "expected weight in --where input with --memory row, got none; add it ",
+        ),
+        (
+            {"watch": True, "where": "forward"},
+            "expected weight in --where forward with --watch, got none; add it or ",
+        ),
         ({"policy": "bernoulli", "memory": "row"}, "expected no memory beside "),
     ],
 )

@@ -30,7 +30,9 @@ def size(network: Layer) -> int:
 
 
 def products(layer: Dense) -> tuple[bool, ...]:
-    return tuple(layer.products[name].estimator == EVERYWHERE for name in ("weight", "forward", "input"))
+    return tuple(
+        layer.products[name].estimator == EVERYWHERE for name in ("weight", "forward", "input")
+    )
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -38,8 +40,12 @@ def test_the_networks_have_the_published_size(name: str) -> None:
     assert size(NETWORKS[name](Products())) == SIZES[name]
 
 
-@pytest.mark.parametrize(("blocks", "width", "millions"), [(1, 1, 0.078), (2, 1, 0.175), (1, 2, 0.31)])
-def test_wide_residual_networks_have_the_published_size(blocks: int, width: int, millions: float) -> None:
+@pytest.mark.parametrize(
+    ("blocks", "width", "millions"), [(1, 1, 0.078), (2, 1, 0.175), (1, 2, 0.31)]
+)
+def test_wide_residual_networks_have_the_published_size(
+    blocks: int, width: int, millions: float
+) -> None:
     """Zagoruyko and Komodakis 2016; WRN-16-1 has 0.175 million weights there (table 5)."""
     assert size(wide_resnet(blocks, width, Products())) == pytest.approx(1e6 * millions, rel=0.02)
 
@@ -62,7 +68,9 @@ def test_colours_are_standardised() -> None:
     layer = Normalise((0.5, 0.25), (0.5, 2.0))
     layer.initialise(Streams(), np.float64)
     x = np.array([0.5, 0.25, 1.0, 4.25]).reshape(1, 1, 1, 2, 2)
-    np.testing.assert_array_equal(layer.forward(x), np.array([0.0, 0, 1, 2]).reshape(x.shape), strict=True)
+    np.testing.assert_array_equal(
+        layer.forward(x), np.array([0.0, 0, 1, 2]).reshape(x.shape), strict=True
+    )
     rng = np.random.default_rng(0)
     x, g, u = (rng.normal(size=x.shape) for _ in range(3))
     adjoint(layer, x, g, u, Step())
@@ -78,9 +86,18 @@ def test_the_networks_learn(name: str, policy: str, monkeypatch: pytest.MonkeyPa
     losses = history["train_loss"]
     assert losses[0] > losses[1] > losses[2] > losses[3]
     assert losses[3] < 0.85 * losses[0] < 2.5
-    assert set(history) >= {"val_loss", "val_accuracy", "train_accuracy", "flops", "exact_flops", "overhead_flops"}
+    assert set(history) >= {
+        "val_loss",
+        "val_accuracy",
+        "train_accuracy",
+        "flops",
+        "exact_flops",
+        "overhead_flops",
+    }
     spent = np.array(history["flops"]) / history["exact_flops"]
-    np.testing.assert_array_less(spent, 1) if policy == "topk" else np.testing.assert_array_equal(spent, 1)
+    np.testing.assert_array_less(spent, 1) if policy == "topk" else np.testing.assert_array_equal(
+        spent, 1
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -99,7 +116,9 @@ def test_configurations_start_alike_and_see_the_same_batches_and_masks(
 
 def test_the_development_set_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     made_up(monkeypatch)
-    (x, y), (x_validation, y_validation), train_total, validation_total = load("mlp", None, 50, "float32")
+    (x, y), (x_validation, y_validation), train_total, validation_total = load(
+        "mlp", None, 50, "float32"
+    )
     images = pictures(0, 1, 28)
     np.testing.assert_allclose(x.decoded(), images.x_train / 255, rtol=1e-6)
     np.testing.assert_array_equal(y, images.y_train)
@@ -111,10 +130,14 @@ def test_the_development_set_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_grey_pixels_are_standardised_for_the_cnn(monkeypatch: pytest.MonkeyPatch) -> None:
     made_up(monkeypatch)
     (x, _), *_ = load("cnn", None, 50, "float32")
-    np.testing.assert_allclose(x.decoded(), (pictures(0, 1, 28).x_train / 255 - 0.1307) / 0.3081, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        x.decoded(), (pictures(0, 1, 28).x_train / 255 - 0.1307) / 0.3081, rtol=1e-5, atol=1e-6
+    )
 
 
-def test_cifar_is_its_first_pictures_wherever_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar_is_its_first_pictures_wherever_they_come_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls: list[Any] = []
 
     def whole(data_dir: str | None, *, complete: bool) -> Any:
@@ -122,10 +145,15 @@ def test_cifar_is_its_first_pictures_wherever_they_come_from(monkeypatch: pytest
         one = np.zeros((1, 3072), np.uint8)
         x = {n: np.broadcast_to(one, (n, 3072)) for n in (50000, 10000)}
         y = {n: np.zeros(n, np.uint8) for n in (50000, 10000)}
-        return pictures(0, 3, 4)._replace(x_train=x[50000], y_train=y[50000], x_test=x[10000], y_test=y[10000])
+        return pictures(0, 3, 4)._replace(
+            x_train=x[50000], y_train=y[50000], x_test=x[10000], y_test=y[10000]
+        )
 
     monkeypatch.setattr("experiments.deep.problems.load_cifar10", whole)
-    small_data, full_data = load("cifar", None, 128, "float32"), load("cifar-full", None, 256, "float32")
+    small_data, full_data = (
+        load("cifar", None, 128, "float32"),
+        load("cifar-full", None, 256, "float32"),
+    )
     assert calls == [False, True]
     assert [len(part[0]) for part in small_data[:2]] == [16000, 4000]
     assert [len(part[0]) for part in full_data[:2]] == [50000, 10000]

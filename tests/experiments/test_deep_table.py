@@ -8,7 +8,9 @@ import pytest
 from experiments.deep.table import HEADER, NOTE, comparison, paired, scheme
 
 
-def result(policy: str, losses: list[Any], accuracies: list[Any], flops: float = 1.0, **changes: Any) -> dict[str, Any]:
+def result(
+    policy: str, losses: list[Any], accuracies: list[Any], flops: float = 1.0, **changes: Any
+) -> dict[str, Any]:
     """A result whose last epoch is given, of as many runs."""
     runs = len(losses)
     config = {"policy": policy, "memory": "none", "ratio": 0.5, "where": "weight", **changes}
@@ -24,14 +26,18 @@ def result(policy: str, losses: list[Any], accuracies: list[Any], flops: float =
 
 
 def cells(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
+    return [
+        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()
+    ]
 
 
 EXACT = result("exact", [0.3, 0.5, 0.4], [0.9, 0.7, 0.8])
 
 
 def test_differences_are_paired_and_compute_is_a_share_of_the_exact_one() -> None:
-    other = result("topk", [0.4, 0.6, 0.6], [0.89, 0.68, 0.77], 0.625, memory="row", where="weight,input")
+    other = result(
+        "topk", [0.4, 0.6, 0.6], [0.89, 0.68, 0.77], 0.625, memory="row", where="weight,input"
+    )
     header, *rows, note = cells(comparison([EXACT, other]))
     assert header == list(HEADER)
     assert note == cells(NOTE)[0]
@@ -64,10 +70,16 @@ def test_a_divergence_is_told() -> None:
 @pytest.mark.parametrize("runs", [2, 5, 30])
 def test_the_limit_covers_19_of_20_samples(runs: int) -> None:
     rng = np.random.default_rng(runs)
-    covered = [abs(mean - 0.3) <= limit for mean, limit in (paired(rng.normal(0.3, 2, runs)) for _ in range(2000))]
+    covered = [
+        abs(mean - 0.3) <= limit
+        for mean, limit in (paired(rng.normal(0.3, 2, runs)) for _ in range(2000))
+    ]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)  # 4 standard errors
 
 
 def test_schemes_are_told_in_words() -> None:
     assert scheme(EXACT["config"]) == "exact"
-    assert scheme(result("wta", [], [], ratio=0.25, where="forward")["config"]) == "wta, 0.25 of forward"
+    assert (
+        scheme(result("wta", [], [], ratio=0.25, where="forward")["config"])
+        == "wta, 0.25 of forward"
+    )

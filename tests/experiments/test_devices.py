@@ -28,7 +28,12 @@ def test_the_simulated_device_trains_to_the_same_result(out: Path) -> None:
     need("cuda-sim")
     here = [
         configuration("digits", policy, memory, k=8, epochs=1, runs=2, dtype="float64")
-        for policy, memory in (("exact", "none"), ("topk", "none"), ("weightedk", "row"), ("randk", "row"))
+        for policy, memory in (
+            ("exact", "none"),
+            ("topk", "none"),
+            ("weightedk", "row"),
+            ("randk", "row"),
+        )
     ]
     there = [replace(config, device="cuda-sim") for config in here]
     results = train_all([*here, *there], Running(out, jobs=1, progress=False))
@@ -61,7 +66,9 @@ def test_the_figure_is_drawn_from_what_was_trained_on_the_device(
     assert len(list((out / "digits").glob("*-devicecuda-sim.json"))) == 7
 
 
-def rows_and_keys(device: str, steps: int, data_dir: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def rows_and_keys(
+    device: str, steps: int, data_dir: str
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return the rows that topk selects, and its keys, over the first steps of the mnist experiment."""
     keys, selections = [], []
 
@@ -77,17 +84,28 @@ def rows_and_keys(device: str, steps: int, data_dir: str) -> tuple[list[np.ndarr
     noise = epoch_noise(network, streams, 1, steps, 64)
     optimiser, loss = SGD(0.01), CrossEntropy()
     for t, rows in zip(range(steps), epoch_batches(streams, 1, len(x), 64), strict=False):
-        step = Step(t, optimiser.lr(t), {layer: to_device(each[t], device) for layer, each in noise.items()}, True)
+        step = Step(
+            t,
+            optimiser.lr(t),
+            {layer: to_device(each[t], device) for layer, each in noise.items()},
+            True,
+        )
         backprop(network, loss, to_device(x[rows], device), to_device(labels[rows], device), step)
         optimiser.update(network.parameters(), step)
     return [to_host(s.rows)[0] for s in selections], [to_host(each)[0] for each in keys]
 
 
-@pytest.mark.parametrize(("device", "steps"), [("cuda-sim", 100), pytest.param("gpu", 200, marks=pytest.mark.gpu)])
-def test_the_same_rows_are_chosen_in_the_mnist_experiment(device: str, steps: int, mnist_dir: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "steps"), [("cuda-sim", 100), pytest.param("gpu", 200, marks=pytest.mark.gpu)]
+)
+def test_the_same_rows_are_chosen_in_the_mnist_experiment(
+    device: str, steps: int, mnist_dir: str
+) -> None:
     """Rows may differ only where two scores agree to 1e-5 relative; such steps are counted."""
     need(device)
-    (ours, our_keys), (expected, keys) = (rows_and_keys(where, steps, mnist_dir) for where in (device, "cpu"))
+    (ours, our_keys), (expected, keys) = (
+        rows_and_keys(where, steps, mnist_dir) for where in (device, "cpu")
+    )
     different = [t for t in range(steps) if set(ours[t]) != set(expected[t])]
     for t in different:
         swapped = sorted(set(ours[t]) ^ set(expected[t]))

@@ -28,7 +28,14 @@ WORDS = ["--width", 4, "--widths", 6, 4, 6, "--draws", 3, "--points", 3, 1, 3, "
 N, SIZES = 784 * 4 + 4 + 4 * 4 + 4 + 4 * 10 + 10, [784 * 4 + 4, 4 * 4 + 4, 4 * 10 + 10]
 RESULTS = ["directions", "directions/scaling.json", "directions/strategies.json"]
 CONFIG = {
-    "strategies": {"width": 4, "num_dir": 2, "points": [1, 3], "draws": 3, "batch_size": 64, "seed": 0},
+    "strategies": {
+        "width": 4,
+        "num_dir": 2,
+        "points": [1, 3],
+        "draws": 3,
+        "batch_size": 64,
+        "seed": 0,
+    },
     "scaling": {"widths": [4, 6], "runs": 3, "batch_size": 64, "seed": 0},
 }
 FORMS: dict[str, Callable[[int, int], float]] = {
@@ -67,7 +74,9 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def test_help_lists_every_option_with_its_default(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_lists_every_option_with_its_default(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     ended = command("directions", "--help")
     assert (ended.code, ended.err) == (0, "")
@@ -82,13 +91,20 @@ def test_the_command_measures_writes_and_draws_and_then_only_draws(
 ) -> None:
     ended = command("directions", *WORDS)
     assert (ended.code, ended.err) == (0, "")
-    figures = [f"figures/{name}.{ending}" for name in ("directions", "scaling") for ending in ("png", "svg")]
+    figures = [
+        f"figures/{name}.{ending}"
+        for name in ("directions", "scaling")
+        for ending in ("png", "svg")
+    ]
     assert ended.out.splitlines() == figures
     assert files(Path("figures")) == sorted(Path(path).name for path in figures)
     assert files(out) == RESULTS
     found = contents(out)
     for name, content in found.items():
-        assert (content["schema"], content["config"]) == (1, {"experiment": "directions", **CONFIG[name]})
+        assert (content["schema"], content["config"]) == (
+            1,
+            {"experiment": "directions", **CONFIG[name]},
+        )
         assert content["seconds"] > 0
         assert content["environment"]["device"] == "cpu"
     of_strategies, of_sizes = found.values()
@@ -179,7 +195,9 @@ def test_results_of_other_options_and_damaged_files_are_refused(
         ("--seed -1", "expected --seed of at least 0, got -1"),
     ],
 )
-def test_wrong_options_are_one_sentence(words: str, sentence: str, command: Command, tmp_path: Path) -> None:
+def test_wrong_options_are_one_sentence(
+    words: str, sentence: str, command: Command, tmp_path: Path
+) -> None:
     assert command("directions", *words.split()).refusal("directions") == sentence
     assert files(tmp_path) == []
 
@@ -217,7 +235,10 @@ def test_a_measurement_that_breaks_off_leaves_nothing_and_the_old_result(tmp_pat
 
 def test_a_result_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "b.json").mkdir()
-    with pytest.raises(UsageError, match=r"expected a result file in JSON, got .*b.json: .*measure again with --force"):
+    with pytest.raises(
+        UsageError,
+        match=r"expected a result file in JSON, got .*b.json: .*measure again with --force",
+    ):
         measured(tmp_path / "b.json", {}, lambda: {}, force=False)
 
 
@@ -249,7 +270,9 @@ def gradients_by_hand(network: Any, x: Any, target: Any) -> list[tuple[Any, Any]
     return found[::-1]
 
 
-def test_points_are_steps_of_plain_back_propagation_and_shares_those_of_its_gradient(data: Data) -> None:
+def test_points_are_steps_of_plain_back_propagation_and_shares_those_of_its_gradient(
+    data: Data,
+) -> None:
     streams, network, own = Streams(1), mlp(4), mlp(4)
     for each in (network, own):
         each.initialise(streams, np.float32)
@@ -279,10 +302,14 @@ def move(network: Any, gradients: list[tuple[Any, Any]]) -> None:
     layers = [layer for layer in network.walk() if isinstance(layer, Dense)]
     for layer, (weight, bias) in zip(layers, gradients, strict=True):
         layer.weight.value[0] -= np.float32(0.1) * weight.astype(np.float32)
-        layer.bias.value[0] -= np.float32(0.1) * bias.reshape(layer.bias.value[0].shape).astype(np.float32)
+        layer.bias.value[0] -= np.float32(0.1) * bias.reshape(layer.bias.value[0].shape).astype(
+            np.float32
+        )
 
 
-def test_strategies_run_along_for_nine_steps_before_a_point(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strategies_run_along_for_nine_steps_before_a_point(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran: list[tuple[int, Any]] = []
 
     def noted(strategy: Any, trace: Any, state: Any) -> tuple[Any, None]:
@@ -293,7 +320,9 @@ def test_strategies_run_along_for_nine_steps_before_a_point(data: Data, monkeypa
     monkeypatch.setattr(diagnose, "estimate", noted)
     network, streams = mlp(2), Streams()
     network.initialise(streams, np.float32)
-    states = [batch.states for batch in diagnose._trained(network, data, (12, 14, 30), 20, 5, streams)]
+    states = [
+        batch.states for batch in diagnose._trained(network, data, (12, 14, 30), 20, 5, streams)
+    ]
     assert states == [dict.fromkeys(DIRECTIONS, last) for last in (11, 13, 29)]
     indices = [*range(3, 14), *range(21, 30)]
     assert [index for index, _ in ran] == [index for index in indices for _ in DIRECTIONS]
@@ -301,10 +330,14 @@ def test_strategies_run_along_for_nine_steps_before_a_point(data: Data, monkeypa
     assert of_one == [None, *indices[:-1]]  # what a strategy remembers, it is handed again
 
 
-def test_numbers_of_a_point_are_means_limits_and_root_mean_squares(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_of_a_point_are_means_limits_and_root_mean_squares(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
-    def known(strategy: Any, network: Any, loss: Any, x: Any, target: Any, draws: int, **options: Any) -> Measured:
+    def known(
+        strategy: Any, network: Any, loss: Any, x: Any, target: Any, draws: int, **options: Any
+    ) -> Measured:
         seen.append((type(strategy), draws, options["num_dir"], options["step"].index, x.shape))
         one = np.array([[1.0], [5.0], [3.0], [7.0]])
         by_layer = np.array([[[1.0], [2.0], [3.0]], [[3.0], [4.0], [5.0]]])
@@ -313,7 +346,9 @@ def test_numbers_of_a_point_are_means_limits_and_root_mean_squares(data: Data, m
 
     monkeypatch.setattr(diagnose, "measure", known)
     found = diagnose.diagnose(data, 2, 5, 4, [0, 2], 20, 0)
-    assert seen == [(kind, 4, 5, point, (1, 20, 784)) for point in (0, 2) for kind in DIRECTIONS.values()]
+    assert seen == [
+        (kind, 4, 5, point, (1, 20, 784)) for point in (0, 2) for kind in DIRECTIONS.values()
+    ]
     assert found["steps"] == [0, 2]
     for name, one in found["strategies"].items():
         assert one["error"] == [4.0, 4.0]
@@ -327,12 +362,16 @@ def test_numbers_of_a_point_are_means_limits_and_root_mean_squares(data: Data, m
 def test_closed_forms_and_what_is_measured_beside_them(data: Data) -> None:
     found = diagnose.diagnose(data, 4, 3, 60, [1], 64, 0)["strategies"]
     for name, one in found.items():
-        ((expected,), (error,), (limit,)) = (one[key] for key in ("expected_error", "error", "error_limit"))
+        ((expected,), (error,), (limit,)) = (
+            one[key] for key in ("expected_error", "error", "error_limit")
+        )
         assert (expected is None) == (name in NO_FORM), name
         if name in FORMS:
             assert expected == pytest.approx(FORMS[name](N, 3)), name
             assert abs(error - expected) < 1.5 * limit, name  # three standard errors
-    ((expected,), (error,), (limit,)) = (found["rademacher"][key] for key in ("expected_error", "error", "error_limit"))
+    ((expected,), (error,), (limit,)) = (
+        found["rademacher"][key] for key in ("expected_error", "error", "error_limit")
+    )
     assert abs(error - expected) < limit < 0.2 * expected
 
 
@@ -366,7 +405,9 @@ LAST: dict[str, tuple[list[float], float | None]] = {
 
 @pytest.mark.parametrize("case", LAST)
 @pytest.mark.parametrize("rule", ["forward", "backprop"])
-def test_the_largest_stable_step_size(case: str, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_stable_step_size(
+    case: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     last, expected = LAST[case]
     assert stable(monkeypatch, [[2.2] * 4] * (scaling.EPOCHS - 1) + [last], rule) == expected
 
@@ -389,12 +430,19 @@ def test_training_that_ended_early_is_not_stable(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("rule", ["forward", "backprop"])
-def test_all_step_sizes_are_trained_at_once_from_the_same_start(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_step_sizes_are_trained_at_once_from_the_same_start(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: dict[str, Any] = {}
 
     def noted(network: Any, loss: Any, optimiser: Any, data: Any, **options: Any) -> dict[str, Any]:
         rates = np.asarray(optimiser.lr(0)).ravel()
-        seen.update(options, rates=rates, weights=[parameter.value for parameter in network.parameters()], data=data)
+        seen.update(
+            options,
+            rates=rates,
+            weights=[parameter.value for parameter in network.parameters()],
+            data=data,
+        )
         return {"train_loss": np.full((scaling.EPOCHS, len(rates)), 1.0)}
 
     monkeypatch.setattr(scaling, "fit", noted)
@@ -407,7 +455,11 @@ def test_all_step_sizes_are_trained_at_once_from_the_same_start(rule: str, monke
         assert seen["rule"] is backprop
     else:
         assert isinstance(seen["rule"], ForwardGradient)
-        assert (type(seen["rule"].directions), seen["rule"].num_dir, seen["rule"].clip) == (Rademacher, 1, None)
+        assert (type(seen["rule"].directions), seen["rule"].num_dir, seen["rule"].clip) == (
+            Rademacher,
+            1,
+            None,
+        )
     alone = mlp(3)
     alone.initialise(Streams(5, [2]), np.float32)
     for together, one in zip(seen["weights"], alone.parameters(), strict=True):
@@ -415,7 +467,9 @@ def test_all_step_sizes_are_trained_at_once_from_the_same_start(rule: str, monke
         assert (together == one.value).all()
 
 
-def test_sizes_are_measured_on_the_first_rows_one_after_another(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_are_measured_on_the_first_rows_one_after_another(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Any] = []
 
     def noted(few: Any, rule: str, width: int, run: int, batch_size: int, seed: int) -> float:
@@ -427,15 +481,30 @@ def test_sizes_are_measured_on_the_first_rows_one_after_another(data: Data, monk
     monkeypatch.setattr(scaling, "STEPS", 2)
     monkeypatch.setattr(scaling, "largest_stable", noted)
     found = scaling.scaling(data, [2, 4], 3, 20, 7)
-    expected = [(rule, width, run, 20, 7) for width in (2, 4) for rule in ("forward", "backprop") for run in range(3)]
+    expected = [
+        (rule, width, run, 20, 7)
+        for width in (2, 4)
+        for rule in ("forward", "backprop")
+        for run in range(3)
+    ]
     assert seen == expected
     assert (found["widths"], found["forward"], found["backprop"]) == (
         [2, 4], [[1.0, 2.0, 3.0], [7.0, 8.0, 9.0]], [[4.0, 5.0, 6.0], [10.0, 11.0, 12.0]],
     )  # fmt: skip
-    assert set(found) == {"widths", "n", "error", "error_limit", "expected_error", "forward", "backprop"}
+    assert set(found) == {
+        "widths",
+        "n",
+        "error",
+        "error_limit",
+        "expected_error",
+        "forward",
+        "backprop",
+    }
 
 
-def test_the_variance_of_one_direction_is_n_less_one(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variance_of_one_direction_is_n_less_one(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scaling, "DRAWS", 150)
     found = scaling.variance(data.train, 4, 64, 0)  # type: ignore[arg-type]
     assert (found["n"], found["expected_error"]) == (N, pytest.approx(N - 1))
@@ -446,13 +515,17 @@ def test_the_variance_of_one_direction_is_n_less_one(data: Data, monkeypatch: py
 def test_a_step_of_forward_gradients_must_be_smaller(data: Data) -> None:
     """Trained, not made up: with 790 n of one direction, back-propagation bears a step size many times as large."""
     few: Any = data.train
-    exact, forward = (scaling.largest_stable(few, rule, 16, 0, 20, 0) for rule in ("backprop", "forward"))
+    exact, forward = (
+        scaling.largest_stable(few, rule, 16, 0, 20, 0) for rule in ("backprop", "forward")
+    )
     assert exact is not None
     assert forward is None or forward <= exact / 8
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
     path, config = tmp_path / "a.json", {"experiment": "x"}
-    content = measured(path, config, lambda: {"error": [1.5, float("nan")], "by": {"a": float("inf")}}, False)
+    content = measured(
+        path, config, lambda: {"error": [1.5, float("nan")], "by": {"a": float("inf")}}, False
+    )
     assert (content["error"], content["by"]) == ([1.5, None], {"a": None})
     assert json.loads(path.read_text()) == content

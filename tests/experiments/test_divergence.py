@@ -32,7 +32,11 @@ def huge(lr: float) -> list[Config]:
 def first_infinity(config: Config, run: int) -> dict[str, int] | None:
     """Train step by step until a loss is not finite; the step after the last where only what follows it is not."""
     problem, data = PROBLEMS["digits"], load("digits", None, config.batch_size, config.dtype)
-    network, loss, optimiser = problem.network(config.estimator()), problem.loss(), config.optimiser()
+    network, loss, optimiser = (
+        problem.network(config.estimator()),
+        problem.loss(),
+        config.optimiser(),
+    )
     streams = Streams(config.seed, [run])
     network.initialise(streams, config.dtype)
     x, y = data.train
@@ -41,7 +45,12 @@ def first_infinity(config: Config, run: int) -> dict[str, int] | None:
         noise = epoch_noise(network, streams, epoch, steps, config.batch_size)
         for t, rows in enumerate(epoch_batches(streams, epoch, len(x), config.batch_size)):
             index = (epoch - 1) * steps + t
-            step = Step(index, optimiser.lr(index), {layer: n[t] for layer, n in noise.items()}, training=True)
+            step = Step(
+                index,
+                optimiser.lr(index),
+                {layer: n[t] for layer, n in noise.items()},
+                training=True,
+            )
             if not np.isfinite(backprop(network, loss, x[rows], y[rows], step)[0]).all():
                 return {"run": run, "epoch": epoch, "step": t + 1}
             optimiser.update(network.parameters(), step)
@@ -69,7 +78,9 @@ def test_divergence_is_where_the_first_loss_is_not_finite(lr: float, out: Path) 
                 assert set(curves[run][last:]) <= {None}, (name, place)
             assert len(result["history"]["val_loss"][run]) == config.epochs
             if place:  # an epoch has five steps; the sixth stands for what follows the last
-                train_loss, val_loss = (result["history"][name][run][last - 1] for name in ("train_loss", "val_loss"))
+                train_loss, val_loss = (
+                    result["history"][name][run][last - 1] for name in ("train_loss", "val_loss")
+                )
                 assert (train_loss is None) == (place["step"] < 6)
                 assert val_loss is None or place["step"] < 6
     assert {result["status"] for result in results} == {"finished", "diverged"}
@@ -98,7 +109,10 @@ def test_a_diverged_result_is_json_and_says_so_where_the_status_is(out: Path) ->
 
 
 def test_a_command_says_which_run_diverged_each_time_and_draws_it(
-    out: Path, command: Callable[..., Ended], defaults: Callable[..., Config], trained: list[tuple[str, int]]
+    out: Path,
+    command: Callable[..., Ended],
+    defaults: Callable[..., Config],
+    trained: list[tuple[str, int]],
 ) -> None:
     defaults("digits", lr=1e37, epochs=2, runs=2)
     first = command("quickstart")
@@ -106,7 +120,9 @@ def test_a_command_says_which_run_diverged_each_time_and_draws_it(
     diverged = [json.loads(path.read_text()) for path in out.glob("digits/*.json")]
     marked = [result for result in diverged if result["status"] == "diverged"]
     assert len(first.err.splitlines()) == len(marked) > 0
-    place: dict[str, Any] = json.loads((out / "digits" / "topk-row-k8.json").read_text())["diverged_at"]
+    place: dict[str, Any] = json.loads((out / "digits" / "topk-row-k8.json").read_text())[
+        "diverged_at"
+    ]
     assert (
         f"digits/topk-row-k8: run {place['run']} diverged: its loss stopped being finite at step {place['step']} "
         f"of epoch {place['epoch']}; try a smaller --lr\n"
@@ -121,8 +137,14 @@ def test_a_command_says_which_run_diverged_each_time_and_draws_it(
 def test_one_configuration_that_diverges_ends_with_exit_code_1(
     command: Callable[..., Ended], energy_dir: str, out: Path
 ) -> None:
-    ended = [command("energy", "--lr", 100, "--epochs", 3, "--runs", 2, "--data-dir", energy_dir) for _ in range(2)]
+    ended = [
+        command("energy", "--lr", 100, "--epochs", 3, "--runs", 2, "--data-dir", energy_dir)
+        for _ in range(2)
+    ]
     assert ended[0] == ended[1]
     assert ended[0].code == 1
-    assert re.fullmatch(r"energy/topk-row-k9-epochs3-runs2-lr100: run 0 diverged: .* of epoch \d; .*\n", ended[0].err)
+    assert re.fullmatch(
+        r"energy/topk-row-k9-epochs3-runs2-lr100: run 0 diverged: .* of epoch \d; .*\n",
+        ended[0].err,
+    )
     assert f"{out / 'energy' / 'topk-row-k9-epochs3-runs2-lr100.json'}" in ended[0].out

@@ -39,7 +39,9 @@ def _pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # where the figures go
 
 
-def test_help_lists_every_option_with_its_default(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_lists_every_option_with_its_default(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     ended = command("feedback", "--help")
     assert (ended.code, ended.err) == (0, "")
@@ -66,20 +68,39 @@ def test_the_command_trains_compares_and_draws_all_rules(
     rows = [line.split() for line in lines[1 : len(SCHEMES) + 1]]
     assert [row[0] for row in rows] == SCHEMES
     assert ("Published for MNIST" in ended.out) == (data == "mnist")
-    figures = [f"figures/feedback-{data}{configs[0].settings()}.{ending}" for ending in ("png", "svg")]
+    figures = [
+        f"figures/feedback-{data}{configs[0].settings()}.{ending}" for ending in ("png", "svg")
+    ]
     assert lines[-2:] == figures
     assert Path(figures[0]).read_bytes().startswith(b"\x89PNG")
-    results = {config.scheme(): json.loads(result_path(out, config).read_text()) for config in configs}
+    results = {
+        config.scheme(): json.loads(result_path(out, config).read_text()) for config in configs
+    }
     for config, result in zip(configs, results.values(), strict=True):
-        assert (result["schema"], result["status"], result["config"]) == (1, "finished", config.as_dict())
+        assert (result["schema"], result["status"], result["config"]) == (
+            1,
+            "finished",
+            config.as_dict(),
+        )
         assert np.shape(result["history"]["val_loss"]) == (runs, epochs)
         angles = {name for name in result["history"] if name.startswith("alignment_angle")}
-        expected = set() if config.rule == "shallow" else {f"alignment_angle/{hook}" for hook in HOOKS[data]}
+        expected = (
+            set()
+            if config.rule == "shallow"
+            else {f"alignment_angle/{hook}" for hook in HOOKS[data]}
+        )
         assert angles == expected
         assert all(np.shape(result["history"][name]) == (runs, epochs) for name in angles)
     assert not np.any([results["bp"]["history"][f"alignment_angle/{hook}"] for hook in HOOKS[data]])
     flops = {scheme: np.sum(result["history"]["flops"]) for scheme, result in results.items()}
-    assert flops["shallow"] < flops["dfa"] == flops["dfa-tiny"] == flops["drtp"] < flops["dkp"] < flops["fdfa"]
+    assert (
+        flops["shallow"]
+        < flops["dfa"]
+        == flops["dfa-tiny"]
+        == flops["drtp"]
+        < flops["dkp"]
+        < flops["fdfa"]
+    )
     assert flops["dfa"] < flops["fa"] == flops["sign"] == flops["kp"] == flops["bp"] < flops["wm"]
     assert [row[-2] for row in rows] == [f"{value / flops['bp']:.3f}" for value in flops.values()]
     trained.clear()
@@ -108,24 +129,41 @@ def test_the_combination_study(data: str, command: Command, out: Path) -> None:
 
 
 def test_other_approximations_can_be_combined(command: Command, out: Path) -> None:
-    assert command("feedback", "--combine", *WORDS, "--policy", "randk", "--memory", "none", "--ratio", 0.5).code == 0
+    assert (
+        command(
+            "feedback", "--combine", *WORDS, "--policy", "randk", "--memory", "none", "--ratio", 0.5
+        ).code
+        == 0
+    )
     stems = {path.stem.removesuffix("-batch-size50-epochs2-runs2") for path in out.glob("*/*.json")}
-    assert stems == {name for rule in ("bp", "dfa", "dkp") for name in (rule, f"{rule}-randk-none-ratio0.5")}
+    assert stems == {
+        name for rule in ("bp", "dfa", "dkp") for name in (rule, f"{rule}-randk-none-ratio0.5")
+    }
 
 
-def test_what_is_finished_is_kept_and_the_rest_is_the_same(out: Path, trained: list[tuple[str, int]]) -> None:
+def test_what_is_finished_is_kept_and_the_rest_is_the_same(
+    out: Path, trained: list[tuple[str, int]]
+) -> None:
     configs = [small(rule="dkp"), small(rule="wm", **APPROXIMATE)]
     whole = train_all(configs, Running(out / "whole", jobs=1, progress=False))
     trained.clear()
     train_unit([(configs[1], 1)], out / "parts", None)
     results = train_all(configs, Running(out / "parts", jobs=1, progress=False))
-    assert trained == [(configs[1].stem(), 1), (configs[0].stem(), 0), (configs[0].stem(), 1), (configs[1].stem(), 0)]
+    assert trained == [
+        (configs[1].stem(), 1),
+        (configs[0].stem(), 0),
+        (configs[0].stem(), 1),
+        (configs[1].stem(), 0),
+    ]
     assert [without_times(r) for r in results] == [without_times(r) for r in whole]
     assert files(out / "parts") == expected_files(out / "parts", configs)  # type: ignore[arg-type]
 
 
 ONE: list[tuple[str, FeedbackConfig]] = [
-    ("--rule dfa --b-init kaiming --seed 3 --dtype float64", small(b_init="kaiming", seed=3, dtype="float64")),
+    (
+        "--rule dfa --b-init kaiming --seed 3 --dtype float64",
+        small(b_init="kaiming", seed=3, dtype="float64"),
+    ),
     ("--rule dfa-tiny", small(b_init="tiny")),
     ("--rule dfa --b-init tiny", small(b_init="tiny")),
     ("--rule drtp --lr 0.01", small(rule="drtp", lr=0.01)),
@@ -188,7 +226,9 @@ def test_wrong_use_is_one_sentence(words: str, sentence: str, command: Command, 
     assert not out.exists()
 
 
-@pytest.mark.parametrize("words", ["--rule best", "--data digits", "--b-init ones", "--memory queue", "--policy best"])
+@pytest.mark.parametrize(
+    "words", ["--rule best", "--data digits", "--b-init ones", "--memory queue", "--policy best"]
+)
 def test_a_word_that_is_no_choice_is_refused_with_the_option(words: str, command: Command) -> None:
     ended = command("feedback", *words.split())
     assert ended.code == 2
@@ -198,7 +238,10 @@ def test_a_word_that_is_no_choice_is_refused_with_the_option(words: str, command
 def test_a_diverged_run_is_told(command: Command) -> None:
     ended = command("feedback", *WORDS, "--rule", "drtp", "--lr", 1e38)
     assert ended.code == 1
-    assert "feedback-mnist/drtp-batch-size50-epochs2-runs2-lr1e+38: run 0 diverged: its loss stopped" in ended.err
+    assert (
+        "feedback-mnist/drtp-batch-size50-epochs2-runs2-lr1e+38: run 0 diverged: its loss stopped"
+        in ended.err
+    )
     assert ended.out.splitlines()[1].startswith("drtp (diverged)  not finite")
 
 

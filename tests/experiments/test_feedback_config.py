@@ -60,12 +60,20 @@ def changed(rule: str = "dkp", experiment: str = MNIST, **changes: Any) -> Feedb
             changed("dkp", b_init="zeros", epochs=2, **APPROXIMATE),
             "feedback-mnist/dkp-zeros-topk-row-ratio0.125-epochs2",
         ),
-        (changed("dkp", ALEXNET + "-full", runs=1, device="gpu"), "feedback-alexnet-full/dkp-runs1-devicegpu"),
+        (
+            changed("dkp", ALEXNET + "-full", runs=1, device="gpu"),
+            "feedback-alexnet-full/dkp-runs1-devicegpu",
+        ),
     ],
 )
-def test_a_file_is_named_by_scheme_and_what_is_off_the_defaults(config: FeedbackConfig, name: str) -> None:
+def test_a_file_is_named_by_scheme_and_what_is_off_the_defaults(
+    config: FeedbackConfig, name: str
+) -> None:
     assert result_path(Path("out"), config).as_posix() == f"out/{name}.json"
-    assert run_path(Path("out"), config, 1).as_posix() == f"out/{name.replace('/', '/.runs/', 1)}-run1.json"
+    assert (
+        run_path(Path("out"), config, 1).as_posix()
+        == f"out/{name.replace('/', '/.runs/', 1)}-run1.json"
+    )
     assert config.stem() == config.scheme() + config.settings()
 
 
@@ -86,19 +94,29 @@ def test_whatever_differs_shows_in_the_name() -> None:
 
 
 def test_every_experiment_has_a_problem_and_defaults_that_can_be_trained() -> None:
-    assert set(SIZES) == set(FEEDBACK) == {f"feedback-{data}{full}" for data in SETUPS for full in ("", "-full")}
+    assert (
+        set(SIZES)
+        == set(FEEDBACK)
+        == {f"feedback-{data}{full}" for data in SETUPS for full in ("", "-full")}
+    )
     for experiment in SIZES:
         configs = usual(experiment)
         assert [config.scheme() for config in configs] == SCHEMES
         for config in [*configs, *combined(experiment, APPROXIMATE)]:
-            assert (config.experiment, config.dataset, config.settings()) == (experiment, experiment, "")
+            assert (config.experiment, config.dataset, config.settings()) == (
+                experiment,
+                experiment,
+                "",
+            )
             config.check()
 
 
 def test_the_combination_study() -> None:
     study = combined(CIFAR, {**APPROXIMATE, "ratio": 0.5}, seed=1)
     rules = ["bp", "dfa", "dkp"]
-    assert [c.scheme() for c in study] == [name for r in rules for name in (r, f"{r}-topk-row-ratio0.5")]
+    assert [c.scheme() for c in study] == [
+        name for r in rules for name in (r, f"{r}-topk-row-ratio0.5")
+    ]
     assert {c.seed for c in study} == {1}
 
 
@@ -110,28 +128,41 @@ def test_published_values_are_the_defaults() -> None:
         "feedback-cifar": (50, 8, 5e-4), "feedback-cifar-full": (50, 100, 5e-4),
         "feedback-alexnet": (256, 8, 0.1), "feedback-alexnet-full": (256, 90, 0.1),
     }  # fmt: skip
-    inits = {(data, rule): default(f"feedback-{data}", rule).b_init for data in SETUPS for rule in ("dfa", "dkp")}
+    inits = {
+        (data, rule): default(f"feedback-{data}", rule).b_init
+        for data in SETUPS
+        for rule in ("dfa", "dkp")
+    }
     assert inits == {
         ("mnist", "dfa"): "normal", ("mnist", "dkp"): "normal", ("cifar", "dfa"): "kaiming",
         ("cifar", "dkp"): "kaiming", ("alexnet", "dfa"): "kaiming", ("alexnet", "dkp"): "zeros",
     }  # fmt: skip
     assert {default(name, "fdfa").b_init for name in SIZES} == {"zeros"}
-    assert {default(name, rule).b_init for name in SIZES for rule in ("bp", "fa", "sign", "kp", "wm", "shallow")} == {
-        None
-    }
+    assert {
+        default(name, rule).b_init
+        for name in SIZES
+        for rule in ("bp", "fa", "sign", "kp", "wm", "shallow")
+    } == {None}
 
 
 def test_the_optimisers_of_the_two_convolutions_are_the_published_ones() -> None:
     steps = 8 * 320
     network = changed("bp", CIFAR).optimiser(steps)
     assert isinstance(network, SGD)
-    assert (network.momentum, network.nesterov, network.weight_decay, network.decoupled) == (0.9, True, 1e-6, False)
+    assert (network.momentum, network.nesterov, network.weight_decay, network.decoupled) == (
+        0.9,
+        True,
+        1e-6,
+        False,
+    )
     assert {network.lr(step)[0] for step in range(0, steps, 320)} == {5e-4}
     apart = changed("dkp", CIFAR).optimiser(steps)
     assert isinstance(apart, Apart)
     assert isinstance(apart.feedback, Adam)
     assert (apart.feedback.weight_decay, apart.feedback.decoupled) == (1e-6, False)
-    assert [apart.feedback_lr(s)[0] for s in (0, 319, 320, 640)] == pytest.approx([1e-4, 1e-4, 0.8e-4, 0.64e-4])
+    assert [apart.feedback_lr(s)[0] for s in (0, 319, 320, 640)] == pytest.approx(
+        [1e-4, 1e-4, 0.8e-4, 0.64e-4]
+    )
     assert apart.lr(steps)[0] == 5e-4
 
 
@@ -172,13 +203,17 @@ def test_every_rule_is_the_same_network_with_other_parts(experiment: str) -> Non
         layers = [*FEEDBACK[experiment].network(config.estimators([config])).walk()]
         hooks = [layer for layer in layers if isinstance(layer, Hook)]
         lowest, *dense = [layer for layer in layers if isinstance(layer, Dense)]
-        assert {type(hook) for hook in hooks} == {kinds[rule] if rule in ("dfa", "dkp", "fdfa", "drtp") else Hook}
+        assert {type(hook) for hook in hooks} == {
+            kinds[rule] if rule in ("dfa", "dkp", "fdfa", "drtp") else Hook
+        }
         assert lowest.feedback == Transpose()
         assert {layer.feedback for layer in dense} == {
             kinds[rule] if rule in ("fa", "sign", "kp", "wm") else Transpose()
         }
         assert len(hooks) == len(dense)
-        seen.append([None if isinstance(layer, Hook) else repr(layer).split(" at ")[0] for layer in layers])
+        seen.append(
+            [None if isinstance(layer, Hook) else repr(layer).split(" at ")[0] for layer in layers]
+        )
     assert all(layers == seen[0] for layers in seen)
 
 
@@ -191,7 +226,9 @@ def test_initial_values_of_b_are_the_named_ones() -> None:
 
 
 @pytest.mark.parametrize("experiment", [MNIST, CIFAR, ALEXNET])
-def test_hidden_layers_and_dkps_own_gradient_are_approximate_the_output_layer_is_not(experiment: str) -> None:
+def test_hidden_layers_and_dkps_own_gradient_are_approximate_the_output_layer_is_not(
+    experiment: str,
+) -> None:
     kept = AOP(topk, Ratio(0.125), RowMemory())
     for rule in ("bp", "fa", "dfa", "dkp"):
         config = changed(rule, experiment, **APPROXIMATE)
@@ -217,14 +254,23 @@ def test_angles_are_measured_in_every_epoch_and_only_fdfa_sends_tangents() -> No
     [
         ({"ratio": 0.0}, "expected --ratio above 0 and up to 1, which keeps everything, got 0.0"),
         ({"ratio": 1.5}, "expected --ratio above 0 and up to 1, which keeps everything, got 1.5"),
-        ({"ratio": float("nan")}, "expected --ratio above 0 and up to 1, which keeps everything, got nan"),
+        (
+            {"ratio": float("nan")},
+            "expected --ratio above 0 and up to 1, which keeps everything, got nan",
+        ),
         ({"runs": 0}, "expected --runs of at least 1, got 0"),
         ({"epochs": 0}, "expected --epochs of at least 1, got 0"),
         ({"batch_size": 1}, "expected --batch-size of at least 2, got 1"),
         ({"seed": -1}, "expected --seed of at least 0, got -1"),
         ({"lr": 0.0}, "expected finite step sizes > 0, got lr = 0.0"),
-        ({"rule": "dfa", "b_init": "zeros"}, "expected a B that is not zero with --rule dfa, which never changes it"),
-        ({"rule": "drtp", "b_init": "zeros"}, "expected a B that is not zero with --rule drtp, which never changes"),
+        (
+            {"rule": "dfa", "b_init": "zeros"},
+            "expected a B that is not zero with --rule dfa, which never changes it",
+        ),
+        (
+            {"rule": "drtp", "b_init": "zeros"},
+            "expected a B that is not zero with --rule drtp, which never changes",
+        ),
         ({"policy": "bernoulli"}, "expected no memory beside "),
     ],
 )

@@ -21,11 +21,17 @@ def result(losses: list[Any], accuracies: list[Any], flops: float = 1.0) -> dict
         "val_accuracy": [[0.1, accuracy] for accuracy in accuracies],
         "flops": [[flops, flops]] * runs,
     }
-    return {"status": "finished", "history": history, "seconds": {"per_run": [1.0, 2.0, 3.0][:runs]}}
+    return {
+        "status": "finished",
+        "history": history,
+        "seconds": {"per_run": [1.0, 2.0, 3.0][:runs]},
+    }
 
 
 def cells(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
+    return [
+        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()
+    ]
 
 
 BP, DFA, DKP = small(rule="bp"), small(), small(rule="dkp", **APPROXIMATE)
@@ -77,6 +83,8 @@ def test_a_divergence_is_told_and_costs_what_an_epoch_did() -> None:
     assert row == ["dfa (diverged)", "not finite", "not finite", "-", "not finite", "0.500", "2.0"]
 
 
-@pytest.mark.parametrize(("experiment", "told"), [("feedback-mnist-full", True), ("feedback-cifar", False)])
+@pytest.mark.parametrize(
+    ("experiment", "told"), [("feedback-mnist-full", True), ("feedback-cifar", False)]
+)
 def test_published_values_are_told_for_mnist(experiment: str, told: bool) -> None:
     assert (PUBLISHED in comparison([small(experiment)], [OF_DFA])) == told

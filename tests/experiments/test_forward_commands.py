@@ -41,7 +41,9 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def test_help_lists_every_option_with_its_default(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_lists_every_option_with_its_default(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     ended = command("forward", "--help")
     assert (ended.code, ended.err) == (0, "")
@@ -69,7 +71,11 @@ def test_the_command_trains_compares_and_draws_two_sets(
         for config in own:
             assert any(line.split()[0] == config.scheme() for line in lines if line)
             result = json.loads(result_path(out, config).read_text())  # type: ignore[arg-type]
-            assert (result["schema"], result["status"], result["config"]) == (1, "finished", config.as_dict())
+            assert (result["schema"], result["status"], result["config"]) == (
+                1,
+                "finished",
+                config.as_dict(),
+            )
             assert np.shape(result["history"]["val_loss"]) == (1, 2)
             clipped = result["history"].get("clipped_share")
             assert (clipped is not None) == (config.clip is not None)
@@ -79,28 +85,43 @@ def test_the_command_trains_compares_and_draws_two_sets(
     assert trained == []
 
 
-def test_by_default_the_figures_have_no_suffix(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_the_figures_have_no_suffix(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Although back-propagation, which comes first, is trained for fewer epochs than the others."""
     seen: list[str] = []
     monkeypatch.setattr("experiments.forward.command.train_all", lambda configs, running: [])
     monkeypatch.setattr("experiments.forward.command.comparison", lambda configs, results: "")
-    monkeypatch.setattr("experiments.forward.command.finish", lambda *arguments: seen.append(arguments[-1]) or 0)
+    monkeypatch.setattr(
+        "experiments.forward.command.finish", lambda *arguments: seen.append(arguments[-1]) or 0
+    )
     for network in ("mlp", "narrow", "vgg"):
         assert command("forward", "--network", network).code == 0
     assert command("forward", "--network", "mlp", "--epochs", 3).code == 0
     assert seen == ["", "", "", "-epochs3"]
 
 
-@pytest.mark.parametrize("words", ["--strategy frame --num-dir 1000", "--strategy orthogonal --num-dir 500"])
-def test_more_directions_than_there_is_room_for_are_refused(words: str, command: Command, out: Path) -> None:
+@pytest.mark.parametrize(
+    "words", ["--strategy frame --num-dir 1000", "--strategy orthogonal --num-dir 500"]
+)
+def test_more_directions_than_there_is_room_for_are_refused(
+    words: str, command: Command, out: Path
+) -> None:
     refusal = command("forward", "--width", 1, *words.split()).refusal("forward")
-    assert refusal.startswith(("expected at most n = 807 orthonormal directions,", "expected room among the n = 807"))
+    assert refusal.startswith(
+        ("expected at most n = 807 orthonormal directions,", "expected room among the n = 807")
+    )
     assert not out.exists()
 
 
 def test_directions_that_are_drawn_together_are_counted_without_being_drawn() -> None:
     config = replace(default("forward-vgg16", "orthogonal"), width=1, num_dir=20)
-    n = 9 * (3 + 1 + 2 + 4 + 8 + 16 + 16 + 32 + 64 * 5) + 3 * (2 * 1 + 2 * 2 + 3 * 4 + 6 * 8) + 8 * 10 + 10
+    n = (
+        9 * (3 + 1 + 2 + 4 + 8 + 16 + 16 + 32 + 64 * 5)
+        + 3 * (2 * 1 + 2 * 2 + 3 * 4 + 6 * 8)
+        + 8 * 10
+        + 10
+    )
     assert kept_bytes(config) == 4 * n * 20
 
 
@@ -124,7 +145,9 @@ def test_a_direction_costs_two_forward_passes_and_back_propagation_two(command: 
     exact = rows(command("forward", "--network", "narrow", *WORDS).out)
     cost = {name: cells[HEADER.index("flops / backprop") - 2] for name, cells in exact.items()}
     assert cost["backprop"] == cost["rademacher"] == cost["gaussian"] == cost["frame"] == "1.00"
-    ended = command("forward", "--network", "narrow", "--strategy", "rademacher", "--num-dir", 3, *WORDS)
+    ended = command(
+        "forward", "--network", "narrow", "--strategy", "rademacher", "--num-dir", 3, *WORDS
+    )
     assert len(rows(ended.out)) == 1
     n, upper = 784 * 4 + 4 * 4 + 4 * 10, 4 * 4 + 4 * 10
     history = json.loads(Path(ended.out.splitlines()[-1]).read_text())["history"]
@@ -141,12 +164,21 @@ def test_naive_is_what_differences_are_paired_with(command: Command, out: Path) 
         for name in ("rademacher", "gaussian")
         if (path := out / "forward-narrow" / f"{name}{SUFFIX}-runs2.json")
     }
-    assert found["gaussian"][column].startswith(f"{(last['gaussian'] - last['rademacher']).mean():+.4f} +- ")
+    assert found["gaussian"][column].startswith(
+        f"{(last['gaussian'] - last['rademacher']).mean():+.4f} +- "
+    )
 
 
 def test_bytes_are_those_of_what_is_remembered() -> None:
     n = 4 * (784 * 4 + 4 + 4 * 4 + 4 + 4 * 10 + 10)
-    expected = {"backprop": 0, "rademacher": 0, "row_space": 0, "anchor": n, "aligned": n, "orthogonal": n}
+    expected = {
+        "backprop": 0,
+        "rademacher": 0,
+        "row_space": 0,
+        "anchor": n,
+        "aligned": n,
+        "orthogonal": n,
+    }
     for strategy, kept in expected.items():
         assert kept_bytes(replace(default("forward", strategy), width=4)) == kept
     critical = kept_bytes(replace(default("forward", "rademacher"), width=4, update="critical"))
@@ -191,17 +223,32 @@ def test_what_diverges_without_a_clip_is_shown_and_no_failure(command: Command, 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--row 7 --strategy gaussian", "expected no --strategy here, because --row 7 names them, got --strategy gau"),
+        (
+            "--row 7 --strategy gaussian",
+            "expected no --strategy here, because --row 7 names them, got --strategy gau",
+        ),
         ("--row 7 --network vgg", "expected no --network here, because --row 7 names them"),
-        ("--lr 0.1", "expected no --lr here, because every configuration has its own; name a --strategy, got --lr 0.1"),
+        (
+            "--lr 0.1",
+            "expected no --lr here, because every configuration has its own; name a --strategy, got --lr 0.1",
+        ),
         ("--clip none", "expected no --clip here, because every configuration has its own"),
-        ("--strategy backprop --num-dir 2", "expected no --num-dir here, because back-propagation has no directions"),
+        (
+            "--strategy backprop --num-dir 2",
+            "expected no --num-dir here, because back-propagation has no directions",
+        ),
         ("--full --epochs 3", "expected no --epochs here, because --full names both"),
-        ("--strategy gaussian --clip 0", "expected a clip > 0 for the derivatives, or None, got 0.0"),
+        (
+            "--strategy gaussian --clip 0",
+            "expected a clip > 0 for the derivatives, or None, got 0.0",
+        ),
         ("--strategy gaussian --num-dir 0", "expected at least one direction, got num_dir = 0"),
         ("--strategy gaussian --clip nan", "expected a clip > 0"),
         ("--epochs 0", "expected --epochs of at least 1, got 0"),
-        ("--batch-size 111", "expected --batch-size of at most 110, the rows there are, got 111; lower it"),
+        (
+            "--batch-size 111",
+            "expected --batch-size of at most 110, the rows there are, got 111; lower it",
+        ),
     ],
 )
 def test_wrong_use_is_one_sentence(words: str, sentence: str, command: Command, out: Path) -> None:
@@ -209,7 +256,9 @@ def test_wrong_use_is_one_sentence(words: str, sentence: str, command: Command, 
     assert not out.exists()
 
 
-@pytest.mark.parametrize("words", ["--row 1", "--strategy best", "--clip some", "--network alexnet"])
+@pytest.mark.parametrize(
+    "words", ["--row 1", "--strategy best", "--clip some", "--network alexnet"]
+)
 def test_a_word_that_is_no_choice_is_refused_with_the_option(words: str, command: Command) -> None:
     ended = command("forward", *words.split())
     assert ended.code == 2
@@ -219,5 +268,9 @@ def test_a_word_that_is_no_choice_is_refused_with_the_option(words: str, command
 @pytest.mark.parametrize("row", [6, 8])
 def test_rows_of_vgg16_ask_for_the_complete_cifar_10(row: int, command: Command, out: Path) -> None:
     assert ROWS[row][0] == "forward-vgg16"
-    assert command("forward", "--row", row).refusal("forward").startswith("expected the file cifar-10-binary.tar.gz")
+    assert (
+        command("forward", "--row", row)
+        .refusal("forward")
+        .startswith("expected the file cifar-10-binary.tar.gz")
+    )
     assert not out.exists()

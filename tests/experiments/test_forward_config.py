@@ -75,9 +75,14 @@ def test_rows_six_to_eight_are_named() -> None:
     assert [told(c) for c in rows[6]] == [
         ("forward-vgg16", "backprop", 1e-3, None), ("forward-vgg16", "gaussian", 1e-4, 20),
     ]  # fmt: skip
-    assert [told(c) for c in rows[7]] == [("forward", "gaussian", 1e-4, 1), ("forward", "orthogonal", 1e-4, 1)]
+    assert [told(c) for c in rows[7]] == [
+        ("forward", "gaussian", 1e-4, 1),
+        ("forward", "orthogonal", 1e-4, 1),
+    ]
     assert min(config.runs for config in rows[7]) > 1  # a paired difference with its limit
-    assert [told(c) for c in rows[8]] == [("forward-vgg16", "orthogonal", 1e-4, m) for m in (25, 50)]
+    assert [told(c) for c in rows[8]] == [
+        ("forward-vgg16", "orthogonal", 1e-4, m) for m in (25, 50)
+    ]
 
 
 def test_rule_and_optimiser_are_those_that_are_named() -> None:
@@ -101,8 +106,14 @@ def test_a_divergence_is_expected_of_unclipped_forward_gradients_only() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"decay": 0.0}, "expected --decay above 0 and up to 1, which keeps the step size, got 0.0"),
-        ({"decay": 1.1}, "expected --decay above 0 and up to 1, which keeps the step size, got 1.1"),
+        (
+            {"decay": 0.0},
+            "expected --decay above 0 and up to 1, which keeps the step size, got 0.0",
+        ),
+        (
+            {"decay": 1.1},
+            "expected --decay above 0 and up to 1, which keeps the step size, got 1.1",
+        ),
         ({"width": 0}, "expected --width of at least 1, got 0"),
         ({"num_dir": -1}, "expected at least one direction, got num_dir = -1"),
         ({"clip": 0.0}, "expected a clip > 0 for the derivatives, or None, got 0.0"),

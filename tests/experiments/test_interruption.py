@@ -31,7 +31,16 @@ class Quickstart:
     """The command as a user starts it, in a process group of its own."""
 
     def __init__(self, out: Path, jobs: int) -> None:
-        words = ["--device", "cpu", "--jobs", str(jobs), "--out", str(out), "--figures", str(out.parent / "figures")]
+        words = [
+            "--device",
+            "cpu",
+            "--jobs",
+            str(jobs),
+            "--out",
+            str(out),
+            "--figures",
+            str(out.parent / "figures"),
+        ]
         self.out = out
         # A test run in the background ignores Ctrl-C, and what it starts would too.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,7 +55,9 @@ class Quickstart:
         return {(stem, int(run)) for stem, run in waiting}
 
     def wait_for_runs(self, count: int) -> None:
-        assert wait_until(lambda: len(self.finished_runs()) >= count or self.process.poll() is not None)
+        assert wait_until(
+            lambda: len(self.finished_runs()) >= count or self.process.poll() is not None
+        )
         assert self.process.poll() is None, self.process.communicate()
 
     def end(self) -> Ended:
@@ -55,7 +66,9 @@ class Quickstart:
 
     def is_gone(self) -> bool:
         """No process of the group is left; one that is dead but not buried yet does not count."""
-        listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True
+        ).stdout
         return not any(
             int(group) == self.process.pid and not state.startswith("Z")
             for group, state in (line.split() for line in listed.splitlines())
@@ -82,7 +95,9 @@ def quickstart(out: Path) -> Iterator[Callable[[int], Quickstart]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
-    return [without_times(result) for result in train(tmp_path_factory.mktemp("undisturbed"), CONFIGS)]
+    return [
+        without_times(result) for result in train(tmp_path_factory.mktemp("undisturbed"), CONFIGS)
+    ]
 
 
 @pytest.mark.parametrize(("count", "jobs"), [(1, 1), (8, 2), (22, 1)])

@@ -62,7 +62,9 @@ def test_energy_trains_as_the_formulas_say(energy_dir: str) -> None:
             losses.append((error**2).sum() / 144)
             w, b = w - 0.01 * batch.T @ (2 / 144 * error), b - 0.01 * (2 / 144 * error).sum(0)
         assert history["train_loss"][epoch] == pytest.approx(sum(losses) / 4, rel=1e-12)
-        assert history["val_loss"][epoch] == pytest.approx(((x[576:] @ w + b - y[576:]) ** 2).sum() / 192, rel=1e-12)
+        assert history["val_loss"][epoch] == pytest.approx(
+            ((x[576:] @ w + b - y[576:]) ** 2).sum() / 192, rel=1e-12
+        )
 
 
 @pytest.fixture
@@ -81,13 +83,17 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "kmnist"])
-def test_pixels_are_scaled_and_validation_is_cut_to_full_batches(dataset: str, pictures: SimpleNamespace) -> None:
+def test_pixels_are_scaled_and_validation_is_cut_to_full_batches(
+    dataset: str, pictures: SimpleNamespace
+) -> None:
     (coded, y), (coded_validation, y_validation), *totals = load(dataset, None, 64, "float32")
     x, x_validation = coded.decoded(), coded_validation.decoded()
     assert {x.dtype, x_validation.dtype} == {np.dtype(np.float32)}
     np.testing.assert_allclose(x[0, :3], [-1, 2 * 0.2 - 1, 1], rtol=0, atol=1e-7)
     np.testing.assert_allclose(x, (pictures.x_train / 255 - 0.5) / 0.5, rtol=0, atol=2e-7)
-    np.testing.assert_allclose(x_validation, (pictures.x_test[:192] / 255 - 0.5) / 0.5, rtol=0, atol=2e-7)
+    np.testing.assert_allclose(
+        x_validation, (pictures.x_test[:192] / 255 - 0.5) / 0.5, rtol=0, atol=2e-7
+    )
     np.testing.assert_array_equal(y, pictures.y_train)
     np.testing.assert_array_equal(y_validation, pictures.y_test[:192])
     assert totals == [300, 200]
@@ -116,7 +122,9 @@ def test_images_are_measured_as_published() -> None:
         z = x @ w + b
         loss = -log_softmax(np.exp(log_softmax(z)))[np.arange(len(y)), y].mean()
         assert history[f"{name}_loss"] == [pytest.approx(loss, rel=1e-12)]
-        assert history[f"{name}_accuracy"] == [pytest.approx((z.argmax(-1) == y).sum() / total, rel=1e-12)]
+        assert history[f"{name}_accuracy"] == [
+            pytest.approx((z.argmax(-1) == y).sum() / total, rel=1e-12)
+        ]
 
 
 def test_mnist_counts_59968_and_9984_rows_against_all(mnist_dir: str) -> None:
@@ -129,7 +137,9 @@ def test_mnist_counts_59968_and_9984_rows_against_all(mnist_dir: str) -> None:
         correct = history[f"{name}_accuracy"][0] * total
         assert correct == pytest.approx(round(correct), abs=1e-6)
         assert 0 < correct <= seen
-        assert history[f"{name}_loss"][0] > 1.4612  # the floor of the double softmax: -log softmax of a one-hot row
+        assert (
+            history[f"{name}_loss"][0] > 1.4612
+        )  # the floor of the double softmax: -log softmax of a one-hot row
 
 
 def test_digits_are_split_once_and_evenly() -> None:
@@ -154,5 +164,7 @@ def test_real_numbers_have_the_type_asked_for_and_labels_stay_integers(dtype: st
 @pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("batch_size", [201, 301])
 def test_a_batch_that_no_full_one_can_be_made_of_is_refused(batch_size: int, out: Path) -> None:
-    with pytest.raises(UsageError, match=rf"expected --batch-size of at most 200, .* got {batch_size}; lower it"):
+    with pytest.raises(
+        UsageError, match=rf"expected --batch-size of at most 200, .* got {batch_size}; lower it"
+    ):
         train(out, [configuration("mnist", batch_size=batch_size)])

@@ -36,7 +36,10 @@ def measure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Measure:
 
 
 def results(tmp_path: Path) -> dict[str, Any]:
-    return {path.stem: json.loads(path.read_text()) for path in sorted((tmp_path / "results/products").glob("*.json"))}
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in sorted((tmp_path / "results/products").glob("*.json"))
+    }
 
 
 def test_one_repeat_is_the_policy_applied_to_two_matrices() -> None:
@@ -55,7 +58,9 @@ def test_one_repeat_is_the_policy_applied_to_two_matrices() -> None:
             assert found[i, j, 0] == pytest.approx(expected, rel=1e-9, abs=1e-12)
     left, right = (np.linalg.svd(x) for x in (a.T, b))
     truncated = [(U[:, :3] * s[:3]) @ Vh[:3] for U, s, Vh in (left, right)]
-    expected = np.linalg.norm(truncated[0] @ truncated[1] - a.T @ b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    expected = np.linalg.norm(truncated[0] @ truncated[1] - a.T @ b) / (
+        np.linalg.norm(a) * np.linalg.norm(b)
+    )
     assert found[-1, 0, 0] == pytest.approx(expected)
 
 
@@ -64,7 +69,9 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.product_errors.CHUNK", 3)
     parts = list(errors("mean0", 6, 7, [2, 4], 0))
     assert [done for done, _ in parts] == [3, 6, 7]
-    np.testing.assert_allclose(np.concatenate([chunk for _, chunk in parts], -1), whole, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        np.concatenate([chunk for _, chunk in parts], -1), whole, rtol=1e-12, atol=1e-15
+    )
 
 
 def test_the_summary_is_mean_spread_and_root_mean_square() -> None:
@@ -90,20 +97,26 @@ def test_the_command_writes_two_files_and_a_figure(measure: Measure, tmp_path: P
         assert content["errors"]["topk"]["mean"][-1] < 1e-12  # all outer products
 
 
-def test_what_is_there_is_not_measured_again(measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_measured_again(
+    measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("--size", 5, "--repeats", 3, "--ks", 4, 2, 4)
     measure(*words)
     before = results(tmp_path)
     assert before["mean0"]["config"]["ks"] == [2, 4]
     (tmp_path / "results/products/mean0.json").unlink()
     measured = []
-    monkeypatch.setattr(products, "errors", lambda family, *rest: measured.append(family) or errors(family, *rest))
+    monkeypatch.setattr(
+        products, "errors", lambda family, *rest: measured.append(family) or errors(family, *rest)
+    )
     measure(*words)
     assert measured == ["mean0"]
     assert {n: without_times(c) for n, c in results(tmp_path).items()} == {
         n: without_times(c) for n, c in before.items()
     }
-    with pytest.raises(UsageError, match=r"expected the result of these options in .*mean1.json, got one of others"):
+    with pytest.raises(
+        UsageError, match=r"expected the result of these options in .*mean1.json, got one of others"
+    ):
         measure("--size", 5, "--repeats", 2)
     assert measured == ["mean0"]
     measure("--size", 5, "--repeats", 2, "--force")
@@ -123,7 +136,9 @@ def test_what_is_there_is_not_measured_again(measure: Measure, tmp_path: Path, m
         (["--ks", 0], "expected --ks from 1 to 100, the size, got 0"),
     ],
 )
-def test_wrong_options_are_a_sentence(measure: Measure, words: list[object], sentence: str, tmp_path: Path) -> None:
+def test_wrong_options_are_a_sentence(
+    measure: Measure, words: list[object], sentence: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=sentence):
         measure(*words)
     assert files(tmp_path) == []
@@ -147,11 +162,17 @@ def test_the_published_values(measure: Measure, tmp_path: Path) -> None:
     assert code == 0
     for content in results(tmp_path).values():
         rms = {name: np.array(one["rms"]) for name, one in content["errors"].items()}
-        for name in ("crs", "bernoulli", "bernoulli_clipped"):  # in root mean square they stay below the bound
+        for name in (
+            "crs",
+            "bernoulli",
+            "bernoulli_clipped",
+        ):  # in root mean square they stay below the bound
             assert (rms[name] < 1.03 / np.sqrt([10, 50, 90])).all()
 
 
-def test_an_entry_that_is_off_fails_the_command(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_is_off_fails_the_command(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(products.PUBLISHED["mean0"], "topk", (0.093 * 1.06, 0.065, 0.026))
     code, printed = measure("--repeats", 20, "--ks", 10)
     wrong = [line for line in printed.splitlines() if "topk" in line and "DISAGREES" in line]

@@ -35,22 +35,44 @@ Command = Callable[..., Ended]
         ("--decay nan", "expected a memory decay from 0 to 1, got nan; 1 forgets nothing"),
         ("--momentum 1", "expected momentum from 0 to below 1, got 1.0"),
         ("--momentum nan", "expected momentum from 0 to below 1, got nan"),
-        ("--nesterov", "expected a momentum > 0 with nesterov, got 0; set momentum, for example 0.9"),
+        (
+            "--nesterov",
+            "expected a momentum > 0 with nesterov, got 0; set momentum, for example 0.9",
+        ),
         ("--memory queue --capacity 0", "got 0"),
-        ("--policy exact --k 9", "expected no --k here, because the exact gradient keeps every outer product, got"),
-        ("--policy exact --memory row", "expected no --memory here, because the exact gradient keeps every outer"),
-        ("--policy exact --decay 0.5", "expected no --decay here, because without memory nothing decays, got"),
-        ("--memory none --decay 1", "expected no --decay here, because without memory nothing decays, got --decay 1"),
-        ("--capacity 10", "expected no --capacity here, because only a queue memory has one, got --capacity 10;"),
+        (
+            "--policy exact --k 9",
+            "expected no --k here, because the exact gradient keeps every outer product, got",
+        ),
+        (
+            "--policy exact --memory row",
+            "expected no --memory here, because the exact gradient keeps every outer",
+        ),
+        (
+            "--policy exact --decay 0.5",
+            "expected no --decay here, because without memory nothing decays, got",
+        ),
+        (
+            "--memory none --decay 1",
+            "expected no --decay here, because without memory nothing decays, got --decay 1",
+        ),
+        (
+            "--capacity 10",
+            "expected no --capacity here, because only a queue memory has one, got --capacity 10;",
+        ),
         ("--jobs 0", "expected --jobs of at least 1, got 0"),
     ],
 )
-def test_wrong_use_is_one_sentence(words: str, sentence: str, command: Command, out: Path, tmp_path: Path) -> None:
+def test_wrong_use_is_one_sentence(
+    words: str, sentence: str, command: Command, out: Path, tmp_path: Path
+) -> None:
     assert sentence in command("energy", "--data-dir", tmp_path, *words.split()).refusal("energy")
     assert not out.exists()
 
 
-@pytest.mark.parametrize("words", ["--policy best", "--k nine", "--memory all", "--dtype float16", "--device tpu"])
+@pytest.mark.parametrize(
+    "words", ["--policy best", "--k nine", "--memory all", "--dtype float16", "--device tpu"]
+)
 def test_a_word_that_is_no_choice_is_refused_with_the_choices(words: str, command: Command) -> None:
     ended = command("energy", *words.split())
     option, word = words.split()
@@ -59,7 +81,9 @@ def test_a_word_that_is_no_choice_is_refused_with_the_choices(words: str, comman
     assert f"'{word}'" in ended.err.splitlines()[-1]
 
 
-def test_the_device_is_told_but_not_among_the_errors(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_is_told_but_not_among_the_errors(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("experiments.options.probe", lambda device: (False, "a reason"))
     ended = command("energy", "--device", "auto", "--k", 0)
     assert "expected 1 <= K" in ended.refusal("energy")
@@ -68,7 +92,9 @@ def test_the_device_is_told_but_not_among_the_errors(command: Command, monkeypat
     assert command("energy", "--device", "auto", "--k", 0).out == "device: gpu (a GPU)\n"
 
 
-@pytest.mark.parametrize(("device", "cure"), [("gpu", "pip install 'aopnp[cuda13]'"), ("cuda-sim", "install g++")])
+@pytest.mark.parametrize(
+    ("device", "cure"), [("gpu", "pip install 'aopnp[cuda13]'"), ("cuda-sim", "install g++")]
+)
 def test_a_device_that_does_not_work_is_refused_with_reason_and_cure(
     device: str, cure: str, command: Command, monkeypatch: pytest.MonkeyPatch, out: Path
 ) -> None:
@@ -79,7 +105,9 @@ def test_a_device_that_does_not_work_is_refused_with_reason_and_cure(
     assert not out.exists()
 
 
-def test_a_batch_larger_than_the_data_is_refused(command: Command, energy_dir: str, out: Path) -> None:
+def test_a_batch_larger_than_the_data_is_refused(
+    command: Command, energy_dir: str, out: Path
+) -> None:
     sentence = command("energy", "--data-dir", energy_dir, "--batch-size", 577).refusal("energy")
     assert sentence == "expected --batch-size of at most 576, the rows there are, got 577; lower it"
     assert not out.exists()
@@ -88,20 +116,30 @@ def test_a_batch_larger_than_the_data_is_refused(command: Command, energy_dir: s
 @pytest.fixture
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """All sources of data are a port of this machine where nobody listens."""
-    pytest.importorskip("pooch", reason="pooch, which downloads, is in the extra 'experiments' and not installed here")
+    pytest.importorskip(
+        "pooch",
+        reason="pooch, which downloads, is in the extra 'experiments' and not installed here",
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(energy, "ENERGY_FILE", replace(energy.ENERGY_FILE, url=url))
     for name, sources in mnist.IMAGE_SETS.items():
-        monkeypatch.setitem(mnist.IMAGE_SETS, name, tuple(replace(source, url=url) for source in sources))
+        monkeypatch.setitem(
+            mnist.IMAGE_SETS, name, tuple(replace(source, url=url) for source in sources)
+        )
 
 
 MISSING = [
     (["energy"], "energy_efficiency", "ENB2012.csv", "https://archive.ics.uci.edu/"),
     (["mnist"], "mnist", "train-images-idx3-ubyte.gz", "http://yann.lecun.com/"),
-    (["mnist", "--dataset", "kmnist"], "kmnist", "train-images-idx3-ubyte.gz", "https://codh.rois.ac.jp/kmnist/"),
+    (
+        ["mnist", "--dataset", "kmnist"],
+        "kmnist",
+        "train-images-idx3-ubyte.gz",
+        "https://codh.rois.ac.jp/kmnist/",
+    ),
     (["paper"], "energy_efficiency", "ENB2012.csv", "https://archive.ics.uci.edu/"),
 ]
 
@@ -110,7 +148,14 @@ MISSING = [
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize(("words", "folder", "name", "source"), MISSING)
 def test_missing_data_names_file_folder_and_source_and_leaves_the_folder_as_it_was(
-    words: list[str], folder: str, name: str, source: str, there: bool, command: Command, out: Path, tmp_path: Path
+    words: list[str],
+    folder: str,
+    name: str,
+    source: str,
+    there: bool,
+    command: Command,
+    out: Path,
+    tmp_path: Path,
 ) -> None:
     data = tmp_path / "data"
     if there:
@@ -132,7 +177,11 @@ def test_the_data_folder_may_come_from_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("words", "name"), [(["energy"], "energy_efficiency/ENB2012.csv"), (["mnist"], "mnist/train-images-idx3-ubyte.gz")]
+    ("words", "name"),
+    [
+        (["energy"], "energy_efficiency/ENB2012.csv"),
+        (["mnist"], "mnist/train-images-idx3-ubyte.gz"),
+    ],
 )
 def test_damaged_data_is_refused_and_left_as_it_is(
     words: list[str], name: str, command: Command, tmp_path: Path
@@ -146,13 +195,17 @@ def test_damaged_data_is_refused_and_left_as_it_is(
 
 
 @pytest.mark.usefixtures("_offline")
-def test_force_keeps_the_old_result_where_the_data_is_missing(command: Command, out: Path, tmp_path: Path) -> None:
+def test_force_keeps_the_old_result_where_the_data_is_missing(
+    command: Command, out: Path, tmp_path: Path
+) -> None:
     config = configuration("energy")
     path = result_path(out, config)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"schema": SCHEMA, "config": config.as_dict()}))
     before = path.read_bytes()
-    assert "got none" in command("energy", "--force", "--data-dir", tmp_path / "none").refusal("energy")
+    assert "got none" in command("energy", "--force", "--data-dir", tmp_path / "none").refusal(
+        "energy"
+    )
     assert path.read_bytes() == before
 
 
@@ -182,11 +235,18 @@ def test_a_figure_folder_that_cannot_be_written_costs_no_result(
 
 @pytest.mark.parametrize("named", ["option", "variable"])
 def test_missing_published_runs_are_found_before_training(
-    named: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[str, int]]
+    named: str,
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: list[tuple[str, int]],
 ) -> None:
     words = ["--recorded", tmp_path / "none"] if named == "option" else []
     if named == "variable":
         monkeypatch.setenv("AOPNP_RECORDED_DIR", str(tmp_path / "none"))
     sentence = command("paper", "--data-dir", tmp_path, *words).refusal("paper")
-    assert sentence == f"expected the folder of the published runs, got {tmp_path / 'none'}; correct --recorded"
+    assert (
+        sentence
+        == f"expected the folder of the published runs, got {tmp_path / 'none'}; correct --recorded"
+    )
     assert trained == []

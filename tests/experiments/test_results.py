@@ -65,14 +65,23 @@ def test_the_environment_names_what_the_result_was_made_with(out: Path) -> None:
     assert (environment["numpy"], environment["numba"]) == (np.__version__, numba.__version__)
     assert environment["device"] == "cpu"
     head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(aopnp.__file__).parent, check=False
+        ["git", "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        cwd=Path(aopnp.__file__).parent,
+        check=False,
     )
     assert environment["commit"] == (head.stdout.strip() or None)
 
 
 def test_the_exact_gradient_has_neither_k_nor_memory(out: Path) -> None:
     config = train(out, [small("exact", "row", k=3)])[0]["config"]
-    assert (config["policy"], config["memory"], config["k"], config["capacity"]) == ("exact", "none", None, None)
+    assert (config["policy"], config["memory"], config["k"], config["capacity"]) == (
+        "exact",
+        "none",
+        None,
+        None,
+    )
 
 
 def test_nothing_else_is_left(out: Path) -> None:
@@ -84,7 +93,9 @@ def test_nothing_else_is_left(out: Path) -> None:
 def test_a_result_can_be_read_by_whoever_may_read_new_files(out: Path, tmp_path: Path) -> None:
     train(out, [small()])
     (tmp_path / "new").touch()
-    assert stat.S_IMODE(result_path(out, small()).stat().st_mode) == stat.S_IMODE((tmp_path / "new").stat().st_mode)
+    assert stat.S_IMODE(result_path(out, small()).stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "new").stat().st_mode
+    )
 
 
 def test_what_does_not_belong_to_the_command_stays(out: Path) -> None:
@@ -150,7 +161,9 @@ def edited(**changes: Any) -> Callable[[bytes], bytes]:
 
 
 def without(name: str) -> Callable[[bytes], bytes]:
-    return lambda data: json.dumps({key: value for key, value in json.loads(data).items() if key != name}).encode()
+    return lambda data: json.dumps(
+        {key: value for key, value in json.loads(data).items() if key != name}
+    ).encode()
 
 
 def other_configuration(data: bytes) -> bytes:
@@ -162,13 +175,31 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", "expected a result file in JSON, got {path}: "),
     "truncated": (lambda data: data[:-20], "expected a result file in JSON, got {path}: "),
     "no text": (lambda data: b"\xff\xfe" + data, "expected a result file in JSON, got {path}: "),
-    "list": (lambda data: b"[1, 2]", "expected a result file of schema 1, got {path} of schema list; "),
-    "no schema": (without("schema"), "expected a result file of schema 1, got {path} of schema None; "),
+    "list": (
+        lambda data: b"[1, 2]",
+        "expected a result file of schema 1, got {path} of schema list; ",
+    ),
+    "no schema": (
+        without("schema"),
+        "expected a result file of schema 1, got {path} of schema None; ",
+    ),
     "schema 2": (edited(schema=2), "expected a result file of schema 1, got {path} of schema 2; "),
-    "no configuration": (without("config"), "expected the configuration {stem}, got another one in {path}; "),
-    "configuration": (other_configuration, "expected the configuration {stem}, got another one in {path}; "),
-    "no history": (without("history"), "expected a whole result file, got {path} without history; "),
-    "no seconds": (without("seconds"), "expected a whole result file, got {path} without seconds; "),
+    "no configuration": (
+        without("config"),
+        "expected the configuration {stem}, got another one in {path}; ",
+    ),
+    "configuration": (
+        other_configuration,
+        "expected the configuration {stem}, got another one in {path}; ",
+    ),
+    "no history": (
+        without("history"),
+        "expected a whole result file, got {path} without history; ",
+    ),
+    "no seconds": (
+        without("seconds"),
+        "expected a whole result file, got {path} without seconds; ",
+    ),
 }
 
 
@@ -208,7 +239,9 @@ def test_a_folder_in_the_place_of_a_result_is_refused(out: Path) -> None:
         train(out, [small()])
 
 
-def test_the_table_shows_mean_and_spread_of_the_last_epoch_and_the_share_of_products(out: Path) -> None:
+def test_the_table_shows_mean_and_spread_of_the_last_epoch_and_the_share_of_products(
+    out: Path,
+) -> None:
     exact, kept = train(out, [small("exact"), small("randk", "none", k=16)])
     header, first, second = table([exact, kept]).splitlines()
     assert header.split("  ")[0] == "scheme"

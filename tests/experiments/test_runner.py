@@ -15,7 +15,16 @@ from experiments.problems import PROBLEMS
 from experiments.results import run_path
 from experiments.runner import Running, train_all, train_unit
 from experiments.training import load, train_stack
-from tests.experiments.small import every_kind, expected_files, files, histories, learnt, small, train, without_times
+from tests.experiments.small import (
+    every_kind,
+    expected_files,
+    files,
+    histories,
+    learnt,
+    small,
+    train,
+    without_times,
+)
 
 CONFIGS = every_kind()
 
@@ -64,7 +73,9 @@ def test_what_is_finished_is_kept_and_the_rest_is_the_same(
     trained.clear()
     assert histories(train(out, CONFIGS)) == alone
     everything = {(config.stem(), run) for config in CONFIGS for run in (0, 1)}
-    assert sorted(trained) == sorted(everything - {(config.stem(), run) for config, run in finished})
+    assert sorted(trained) == sorted(
+        everything - {(config.stem(), run) for config, run in finished}
+    )
     assert files(out) == expected_files(out, CONFIGS)
 
 
@@ -116,10 +127,14 @@ def test_a_finished_result_is_not_trained_again(out: Path, trained: list[tuple[s
     trained.clear()
     assert train(out, CONFIGS[:3], jobs=2) == first
     assert trained == []
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*.json")} == before
+    assert {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*.json")
+    } == before
 
 
-def test_force_trains_again_what_was_asked_for_only(out: Path, trained: list[tuple[str, int]]) -> None:
+def test_force_trains_again_what_was_asked_for_only(
+    out: Path, trained: list[tuple[str, int]]
+) -> None:
     first, other = train(out, [small(), small("randk")])
     train_unit([(small(runs=3), 2)], out, None)
     trained.clear()
@@ -140,7 +155,9 @@ def test_force_does_not_use_what_waits(out: Path, trained: list[tuple[str, int]]
 
 
 @pytest.mark.parametrize("wrong", [{"k": 65}, {"batch_size": 1438}, {"lr": -1.0}])
-def test_force_loses_nothing_where_one_configuration_cannot_be_trained(out: Path, wrong: dict[str, Any]) -> None:
+def test_force_loses_nothing_where_one_configuration_cannot_be_trained(
+    out: Path, wrong: dict[str, Any]
+) -> None:
     train(out, [small()])
     before = (out / "digits" / f"{small().stem()}.json").read_bytes()
     with pytest.raises(UsageError):

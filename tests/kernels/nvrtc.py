@@ -22,9 +22,15 @@ def compile_source(source: str, architecture: str) -> tuple[bytes, str]:
     """Return (machine code, log) of `source` for `architecture`, such as sm_80; CompilationError with the log."""
     nvrtc, program = _nvrtc(), ctypes.c_void_p()
     options = [b"--gpu-architecture=" + architecture.encode(), b"--fmad=false"]
-    _check(nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None))
+    _check(
+        nvrtc.nvrtcCreateProgram(
+            ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None
+        )
+    )
     try:
-        result = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+        result = nvrtc.nvrtcCompileProgram(
+            program, len(options), (ctypes.c_char_p * len(options))(*options)
+        )
         log = _text(program, "ProgramLog").rstrip(b"\0").decode()
         if result:
             raise CompilationError(log or _name(result))
@@ -64,4 +70,6 @@ def _library_path() -> Path | None:
     except ModuleNotFoundError:
         return None
     folders = spec.submodule_search_locations or [] if spec else []
-    return next((path for folder in folders for path in Path(folder, "lib").glob("libnvrtc.so.*")), None)
+    return next(
+        (path for folder in folders for path in Path(folder, "lib").glob("libnvrtc.so.*")), None
+    )

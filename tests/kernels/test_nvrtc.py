@@ -20,9 +20,13 @@ def test_compiles_for_every_architecture_without_a_warning(kernel, dtype):
     for architecture in ARCHITECTURES:
         code, log = nvrtc.compile_source(kernel.source(np.dtype(dtype)), architecture)
         # sm_70 is old, which the compiler says of every source: no fault of this one
-        assert [line for line in log.splitlines() if "Architectures prior to" not in line] == [], architecture
+        assert [line for line in log.splitlines() if "Architectures prior to" not in line] == [], (
+            architecture
+        )
         assert code.startswith(b"\x7fELF")
-        assert f".text.{kernel.name}".encode() in code  # under the name that RawKernel asks the driver for
+        assert (
+            f".text.{kernel.name}".encode() in code
+        )  # under the name that RawKernel asks the driver for
 
 
 def faulty(old, new):
@@ -36,7 +40,11 @@ def faulty(old, new):
     ("old", "new", "log"),
     [
         ("double total = 0;", "double total = 0", r'kernel\.cu\(9\): error: expected a ";"'),
-        ("double partial[32]", "double partial[6145]", r"too much shared data \(0xc008 bytes, 0xc000 max\)"),
+        (
+            "double partial[32]",
+            "double partial[6145]",
+            r"too much shared data \(0xc008 bytes, 0xc000 max\)",
+        ),
     ],
     ids=["syntax error", "49160 bytes of shared memory"],
 )
@@ -51,7 +59,9 @@ def test_the_largest_shared_array_still_compiles():
 
 
 def test_a_warning_is_seen():
-    _, log = nvrtc.compile_source(faulty("double total = 0;", "double total = 0; int unused = 1;"), "sm_80")
+    _, log = nvrtc.compile_source(
+        faulty("double total = 0;", "double total = 0; int unused = 1;"), "sm_80"
+    )
     assert 'warning #177-D: variable "unused" was declared but never referenced' in log
 
 

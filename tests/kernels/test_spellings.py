@@ -9,7 +9,9 @@ from aopnp.arrays.kernels import KERNELS, accumulate, gather, log_norms, select
 from aopnp.arrays.kernels.log_norms import FLOOR
 from aopnp.verify import spellings
 
-LOOPS = {name: kernel for name, kernel in KERNELS.items() if kernel.jit}  # what BLAS does with 0 * inf is its affair
+LOOPS = {
+    name: kernel for name, kernel in KERNELS.items() if kernel.jit
+}  # what BLAS does with 0 * inf is its affair
 EACH = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 
 
@@ -38,7 +40,11 @@ def test_select_among_many_rows_with_ties_and_nan(R, S, distinct, bad, seed):
     keys[rng.random((R, S)) < bad] = np.nan
     keys[rng.random((R, S)) < bad] = -np.inf
     count = rng.integers(1, S + 1, R)
-    noise, alpha, beta = rng.integers(0, distinct, (1, S)).astype(float), rng.integers(0, 3, R), rng.integers(0, 2, R)
+    noise, alpha, beta = (
+        rng.integers(0, distinct, (1, S)).astype(float),
+        rng.integers(0, 3, R),
+        rng.integers(0, 2, R),
+    )
     spellings.agree(select, [keys, noise, alpha * 1.0, beta * 1.0, count], {"K": int(count.max())})
 
 
@@ -47,7 +53,9 @@ def test_select_takes_ties_from_the_lower_row_and_nan_first_and_empty_slots_last
     noise, beta = np.zeros((1, 6)), np.zeros(2)
     with np.errstate(invalid="ignore"):  # 0 * inf, where the kernel runs as Python
         rows, weights = select(keys, noise, np.array([1.0, 0.0]), beta, np.array([6, 5]), K=6)
-    np.testing.assert_array_equal(rows, [[2, 5, 1, 3, 0, 4], [2, 5, 0, 1, 3, 2]])  # 0 * inf is NaN, 0 * -inf is not
+    np.testing.assert_array_equal(
+        rows, [[2, 5, 1, 3, 0, 4], [2, 5, 0, 1, 3, 2]]
+    )  # 0 * inf is NaN, 0 * -inf is not
     np.testing.assert_array_equal(weights, [[1] * 6, [1] * 5 + [0]])
 
 
@@ -82,7 +90,9 @@ def test_wrong_arguments_get_a_sentence():
         log_norms(x, g.astype(np.float32))
     with pytest.raises(TypeError, match=r"float32 or float64, got int64"):
         log_norms(x.astype(int), g.astype(int))
-    with pytest.raises(ValueError, match=r"expected g of shape \[R, M, P\] with .*M = 3.*, got \(2, 2, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"expected g of shape \[R, M, P\] with .*M = 3.*, got \(2, 2, 5\)"
+    ):
         log_norms(x, g[:, :2].copy())
     with pytest.raises(ValueError, match=r"expected x of shape .*, got \(3, 3, 4\)"):
         log_norms(np.ones((3, 3, 4)), g)

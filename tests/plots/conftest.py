@@ -10,7 +10,12 @@ from plots.products import GROUPS, PANELS
 
 RUNS, EPOCHS = 3, 5
 KEPT = {"energy": (144, (18, 9, 3)), "mnist": (64, (32, 16, 8)), "digits": (64, (8,))}
-RATIOS = {"k": ["ratio"], "width": ["ratio"], "batch": ["ratio"], "replicas": ["one minibatch", "own minibatches"]}
+RATIOS = {
+    "k": ["ratio"],
+    "width": ["ratio"],
+    "batch": ["ratio"],
+    "replicas": ["one minibatch", "own minibatches"],
+}
 GROWTH = {
     "schema": 1, "machine": "a machine", "versions": "some versions", "repeats": 7,
     "series": {
@@ -62,7 +67,18 @@ FORWARD: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
 ADAM: dict[str, Any] = {"update": "adam", "lr": 0.005}
 SOFT: dict[str, dict[str, Any]] = {
     f"{soft}-sgd": {"soft": soft}
-    for soft in ("float", "8-bit", "7-bit", "6-bit", "5-bit", "5-bit-nearest", "memoryless", "naive", "bop", "frozen")
+    for soft in (
+        "float",
+        "8-bit",
+        "7-bit",
+        "6-bit",
+        "5-bit",
+        "5-bit-nearest",
+        "memoryless",
+        "naive",
+        "bop",
+        "frozen",
+    )
 }
 BINARY: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
     "binary": (16, {**SOFT, **{f"{soft}-adam": {"soft": soft, **ADAM} for soft in ("float", "5-bit")}}),
@@ -77,7 +93,14 @@ BINARY: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {
     }),
 }  # fmt: skip
 """Experiment of binary networks -> width, file name of each result -> where it is off SGD, back-propagation."""
-COMMON = {"batch_size": 64, "epochs": EPOCHS, "runs": RUNS, "seed": 0, "dtype": "float32", "device": "cpu"}
+COMMON = {
+    "batch_size": 64,
+    "epochs": EPOCHS,
+    "runs": RUNS,
+    "seed": 0,
+    "dtype": "float32",
+    "device": "cpu",
+}
 NO_FORM = ("sign", "orthogonal")
 """Strategies whose error has no closed form."""
 
@@ -90,14 +113,23 @@ def write_feedback(folder: Path, hooks: tuple[int, ...]) -> None:
     rng = np.random.default_rng(3)
     folder.mkdir(parents=True)
     exact = {scheme: (*rule, "exact", "none", None) for scheme, rule in RULES.items()}
-    approximate = {f"{rule}-{APPROXIMATE}": (*RULES[rule], "topk", "row", 0.125) for rule in ("bp", "dfa", "dkp")}
+    approximate = {
+        f"{rule}-{APPROXIMATE}": (*RULES[rule], "topk", "row", 0.125)
+        for rule in ("bp", "dfa", "dkp")
+    }
     for scheme, (rule, b_init, policy, memory, ratio) in (exact | approximate).items():
         config = {
             "experiment": folder.name, "rule": rule, "b_init": b_init, "policy": policy, "memory": memory,
             "ratio": ratio, "batch_size": 50, "lr": 0.1 if rule == "drtp" else 0.001,
         }  # fmt: skip
-        flops = np.full((RUNS, EPOCHS), 4.0) if scheme == "bp" else rng.uniform(1, 4, (RUNS, EPOCHS))
-        angles = {} if rule == "shallow" else {hook: rng.uniform(0, 89, (RUNS, EPOCHS)).tolist() for hook in hooks}
+        flops = (
+            np.full((RUNS, EPOCHS), 4.0) if scheme == "bp" else rng.uniform(1, 4, (RUNS, EPOCHS))
+        )
+        angles = (
+            {}
+            if rule == "shallow"
+            else {hook: rng.uniform(0, 89, (RUNS, EPOCHS)).tolist() for hook in hooks}
+        )
         for runs in angles.values() if rule == "fdfa" else ():
             for run in runs:
                 run[0] = None
@@ -138,7 +170,9 @@ def write_trained(path: Path, config: dict[str, Any], flops: float) -> None:
     history = {
         "val_loss": rng.uniform(0.1, 2, shape).tolist(),
         "val_accuracy": rng.uniform(0.5, 0.99, shape).tolist(),
-        "flops": (flops * rng.uniform(1, 2, shape)).tolist() if "backprop" not in path.stem else [[4.0] * shape[1]] * 3,
+        "flops": (flops * rng.uniform(1, 2, shape)).tolist()
+        if "backprop" not in path.stem
+        else [[4.0] * shape[1]] * 3,
     }
     content = {"schema": 1, "status": "finished", "config": config, "history": history}
     path.write_text(json.dumps(content))
@@ -149,7 +183,14 @@ def write_forward(folder: Path) -> None:
     folder.mkdir(parents=True)
     width, schemes = FORWARD[folder.name]
     for stem, changes in schemes.items():
-        own = {"strategy": stem.split("-")[0], "num_dir": 1, "clip": 1.0, "update": "sgd", "lr": 0.00046, "decay": 0.97}
+        own = {
+            "strategy": stem.split("-")[0],
+            "num_dir": 1,
+            "clip": 1.0,
+            "update": "sgd",
+            "lr": 0.00046,
+            "decay": 0.97,
+        }
         if stem.startswith("backprop"):
             own.update(num_dir=None, clip=None)
         config = {"experiment": folder.name, **own, "width": width, **COMMON, **changes}
@@ -161,7 +202,14 @@ def write_binary(folder: Path) -> None:
     folder.mkdir(parents=True)
     width, schemes = BINARY[folder.name]
     for stem, changes in schemes.items():
-        own = {"update": "sgd", "lr": 0.1, "init": "uniform", "strategy": "backprop", "num_dir": None, "clip": None}
+        own = {
+            "update": "sgd",
+            "lr": 0.1,
+            "init": "uniform",
+            "strategy": "backprop",
+            "num_dir": None,
+            "clip": None,
+        }
         config = {"experiment": folder.name, **own, "width": width, **COMMON, **changes}
         write_trained(folder / f"{stem}.json", config, 4.0)
 
@@ -173,7 +221,9 @@ def write_directions(folder: Path) -> None:
     strategies = {
         name: {
             "error": rng.uniform(10, 900, 3).tolist(),
-            "expected_error": rng.uniform(10, 900, 3).tolist() if name not in NO_FORM else [None] * 3,
+            "expected_error": rng.uniform(10, 900, 3).tolist()
+            if name not in NO_FORM
+            else [None] * 3,
             "cosine": rng.uniform(0.01, 0.5, 3).tolist(),
             "layer_error": rng.uniform(10, 9000, (3, 3)).tolist(),
             "layer_cosine": rng.uniform(0.01, 0.5, (3, 3)).tolist(),
@@ -197,7 +247,11 @@ def write_directions(folder: Path) -> None:
 
 
 def stems(k: int) -> list[str]:
-    memories = [f"{policy}-{memory}" for policy in ("topk", "weightedk", "randk") for memory in ("row", "none")]
+    memories = [
+        f"{policy}-{memory}"
+        for policy in ("topk", "weightedk", "randk")
+        for memory in ("row", "none")
+    ]
     return ["exact", *(f"{name}-k{k}" for name in memories)]
 
 
@@ -206,7 +260,9 @@ def write_products(folder: Path) -> None:
     (folder / "products").mkdir(parents=True)
     methods = [method for _, dashes in GROUPS.values() for method in dashes]
     for family in PANELS:
-        errors = {m: {"k": [1, 10, 100], "mean": [0.5 + i / 100, 0.2, 0.0]} for i, m in enumerate(methods)}
+        errors = {
+            m: {"k": [1, 10, 100], "mean": [0.5 + i / 100, 0.2, 0.0]} for i, m in enumerate(methods)
+        }
         content = {"schema": 1, "config": {"size": 100, "repeats": 7}, "errors": errors}
         (folder / "products" / f"{family}.json").write_text(json.dumps(content))
 
@@ -219,8 +275,15 @@ def results(tmp_path: Path) -> Path:
         folder = tmp_path / "results" / dataset
         folder.mkdir(parents=True)
         for stem in sorted({stem for k in ks for stem in stems(k)}):
-            history = {quantity: rng.uniform(0.1, 1, (RUNS, EPOCHS)).tolist() for quantity in QUANTITIES}
-            content = {"schema": 1, "status": "finished", "config": {"batch_size": batch}, "history": history}
+            history = {
+                quantity: rng.uniform(0.1, 1, (RUNS, EPOCHS)).tolist() for quantity in QUANTITIES
+            }
+            content = {
+                "schema": 1,
+                "status": "finished",
+                "config": {"batch_size": batch},
+                "history": history,
+            }
             (folder / f"{stem}.json").write_text(json.dumps(content))
     write_products(tmp_path / "results")
     for name in DEEP:
@@ -244,7 +307,11 @@ def recorded(tmp_path: Path) -> Path:
     folder.mkdir()
     for stem in ("mnist_baseline", "energy_topk_mem_K18"):
         rng = np.random.default_rng(1)
-        np.savez(folder / f"{stem}.npz", loss=rng.uniform(1, 2, (10, 5)), loss_val=rng.uniform(1, 2, (10, 5)))
+        np.savez(
+            folder / f"{stem}.npz",
+            loss=rng.uniform(1, 2, (10, 5)),
+            loss_val=rng.uniform(1, 2, (10, 5)),
+        )
     return folder
 
 

@@ -41,7 +41,9 @@ def drawn(results: Path, name: str = "binary", suffix: str = "") -> Figure:
 def labels(name: str) -> dict[str, str]:
     """Name of a result file -> how its line is labelled."""
     return {
-        stem: changes["soft"] + ", Adam" * (changes.get("update") == "adam") + ", glorot" * stem.endswith("glorot")
+        stem: changes["soft"]
+        + ", Adam" * (changes.get("update") == "adam")
+        + ", glorot" * stem.endswith("glorot")
         for stem, changes in FOLDERS[name][1].items()
     }
 
@@ -61,7 +63,11 @@ def marks(axes: Axes) -> dict[str, tuple[float, float, float, float]]:
         label = str(container.get_label()).split(":")[0]
         data, _, (bar,) = container.lines  # type: ignore[attr-defined]
         ((_, low), (_, high)) = bar.get_segments()[0]
-        found[label] = (*(float(numbers[0]) for numbers in data.get_data()), float(low), float(high))
+        found[label] = (
+            *(float(numbers[0]) for numbers in data.get_data()),
+            float(low),
+            float(high),
+        )
     return found  # type: ignore[return-value]
 
 
@@ -99,7 +105,9 @@ def test_every_binary_experiment_has_a_figure() -> None:
 
 
 @pytest.mark.parametrize(("soft", "update"), BITS)
-def test_bits_are_those_of_a_weight_and_of_what_its_optimiser_remembers(soft: str, update: str) -> None:
+def test_bits_are_those_of_a_weight_and_of_what_its_optimiser_remembers(
+    soft: str, update: str
+) -> None:
     assert binary.bits({"soft": soft, "update": update}) == BITS[soft, update]
 
 
@@ -116,7 +124,9 @@ def test_errors_against_the_epoch_and_at_the_end_against_memory(name: str, resul
     for stem, label in labels(name).items():
         expected = [statistics.mean(values) for values in errors(results, stem, name)]
         assert np.asarray(by_epoch[label].get_xdata()).tolist() == [1, 2, 3, 4, 5]
-        assert np.asarray(by_epoch[label].get_ydata()).tolist() == pytest.approx(expected, rel=1e-12)
+        assert np.asarray(by_epoch[label].get_ydata()).tolist() == pytest.approx(
+            expected, rel=1e-12
+        )
         bits, error, low, high = by_bits[label]
         config = FOLDERS[name][1][stem]
         assert bits == BITS[config["soft"], config.get("update", "sgd")]
@@ -133,7 +143,9 @@ def test_heading_axes_and_scales(name: str, results: Path) -> None:
     figure = drawn(results, name)
     title, subtitle = (text.get_text() for text in figure.texts)
     assert title == TITLES[name]
-    assert subtitle.startswith("white markers: Adam, filled: SGD; dotted: flips by chance or by Bop")
+    assert subtitle.startswith(
+        "white markers: Adam, filled: SGD; dotted: flips by chance or by Bop"
+    )
     assert ("Glorot" in subtitle) == (name == "binary-mlp")
     assert "; Mean" not in subtitle
     assert subtitle.endswith("Mean of 3 runs.")
@@ -146,7 +158,14 @@ def test_heading_axes_and_scales(name: str, results: Path) -> None:
     assert by_bits.get_xlabel() == "bits kept of each weight, its optimiser included (log)"
     assert all(place == int(place) for place in by_epoch.get_xticks())
     assert cut_off(figure) == []
-    assert [label.get_text() for label in by_bits.get_xticklabels()] == ["1", "5", "8", "32", "65", "96"]
+    assert [label.get_text() for label in by_bits.get_xticklabels()] == [
+        "1",
+        "5",
+        "8",
+        "32",
+        "65",
+        "96",
+    ]
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -166,10 +185,16 @@ def test_markers_without_an_inside_tell_the_optimiser_too(soft: str, results: Pa
 
 def test_white_is_adam_dotted_no_soft_weights_dashed_glorot(results: Path) -> None:
     found = lines(drawn(results).axes[0])
-    white = {label for label, line in found.items() if to_hex(line.get_markerfacecolor()) == "#ffffff"}
+    white = {
+        label for label, line in found.items() if to_hex(line.get_markerfacecolor()) == "#ffffff"
+    }
     assert white == {"float, Adam", "5-bit, Adam"}
     solid = look(found["float"])[1]
-    assert {label for label, line in found.items() if look(line)[1] != solid} == {"memoryless", "bop", "frozen"}
+    assert {label for label, line in found.items() if look(line)[1] != solid} == {
+        "memoryless",
+        "bop",
+        "frozen",
+    }
     mlp = lines(drawn(results, "binary-mlp").axes[0])
     assert {label for label, line in mlp.items() if line.is_dashed()} == {
         label for label in mlp if label.endswith("glorot")
@@ -179,7 +204,9 @@ def test_white_is_adam_dotted_no_soft_weights_dashed_glorot(results: Path) -> No
 
 def test_both_panels_show_a_result_alike(results: Path) -> None:
     figure = drawn(results)
-    by_bits = {str(each.get_label()).split(":")[0]: each.lines[0] for each in figure.axes[1].containers}  # type: ignore[attr-defined]
+    by_bits = {
+        str(each.get_label()).split(":")[0]: each.lines[0] for each in figure.axes[1].containers
+    }  # type: ignore[attr-defined]
     for label, line in lines(figure.axes[0]).items():
         colour, _, marker, fill = look(line)
         other_colour, _, other_marker, other_fill = look(by_bits[label])
@@ -223,14 +250,18 @@ def test_bands_are_percentiles_of_the_runs(results: Path) -> None:
         for epoch, values in enumerate(errors(results, stem), start=1):
             deciles = statistics.quantiles(values, n=10, method="inclusive")
             heights = corners[corners[:, 0] == epoch, 1]
-            assert (heights.min(), heights.max()) == pytest.approx((deciles[0], deciles[-1]), rel=1e-9)
+            assert (heights.min(), heights.max()) == pytest.approx(
+                (deciles[0], deciles[-1]), rel=1e-9
+            )
 
 
 def test_one_run_is_told(results: Path, rewrite: Rewrite) -> None:
     for stem in labels("binary"):
         rewrite(
             f"binary/{stem}.json",
-            lambda content: content.update(history={name: runs[:1] for name, runs in content["history"].items()}),
+            lambda content: content.update(
+                history={name: runs[:1] for name, runs in content["history"].items()}
+            ),
         )
     figure = drawn(results)
     assert figure.texts[1].get_text().endswith("One run.")
@@ -260,7 +291,12 @@ def test_words_tell_every_option_apart(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"lr": 0.01}, {"update": "adam", "init": "glorot"}, {"strategy": "sphere", "num_dir": 10, "clip": 1.0}]
+    "other",
+    [
+        {"lr": 0.01},
+        {"update": "adam", "init": "glorot"},
+        {"strategy": "sphere", "num_dir": 10, "clip": 1.0},
+    ],
 )
 def test_rows_of_the_specification_have_no_line(other: dict[str, Any], results: Path) -> None:
     """Other step sizes, and forward gradients: they are told in tables."""
@@ -274,7 +310,10 @@ def test_the_command_draws_the_suffix_twice_the_same(
     copied(results, "float-sgd", "float-sgd-width4", "binary-mlp", width=4)
     written = []
     for out in (tmp_path / "a", tmp_path / "b"):
-        assert main(["binary-mlp", "--suffix=-width4", "--results", str(results), "--out", str(out)]) == 0
+        assert (
+            main(["binary-mlp", "--suffix=-width4", "--results", str(results), "--out", str(out)])
+            == 0
+        )
         paths = [out / f"binary-mlp-width4.{ending}" for ending in ("png", "svg")]
         assert capsys.readouterr().out.splitlines() == [str(path) for path in paths]
         written.append([path.read_bytes() for path in paths])
@@ -284,20 +323,28 @@ def test_the_command_draws_the_suffix_twice_the_same(
         draw("binary", results, tmp_path, device="gpu")
 
 
-@pytest.mark.parametrize(("name", "network"), [("binary", "bcnn"), ("binary-mlp", "mlp"), ("binary-bvgg16", "bvgg16")])
-def test_a_missing_reference_is_named_with_what_makes_it(name: str, network: str, results: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "network"), [("binary", "bcnn"), ("binary-mlp", "mlp"), ("binary-bvgg16", "bvgg16")]
+)
+def test_a_missing_reference_is_named_with_what_makes_it(
+    name: str, network: str, results: Path
+) -> None:
     for update in ("sgd", "adam"):
         (results / name / f"float-{update}.json").unlink(missing_ok=True)
     with pytest.raises(PlotError) as caught:
         drawn(results, name)
     cure = f"python -m experiments binary --network {network} makes it"
-    expected = f"expected the result file {results / name / 'float-sgd.json'}, got no such file: {cure}"
+    expected = (
+        f"expected the result file {results / name / 'float-sgd.json'}, got no such file: {cure}"
+    )
     assert str(caught.value) == expected
 
 
 def test_unknown_soft_weights_are_a_sentence(results: Path, rewrite: Rewrite) -> None:
     rewrite("binary/5-bit-sgd.json", lambda content: content["config"].update(soft="3-bit"))
-    with pytest.raises(PlotError, match=r"^expected soft weights among float, 8-bit, .*, frozen, got '3-bit'$"):
+    with pytest.raises(
+        PlotError, match=r"^expected soft weights among float, 8-bit, .*, frozen, got '3-bit'$"
+    ):
         drawn(results)
 
 

@@ -15,7 +15,9 @@ Rewrite = Callable[[str, Callable[[dict[str, Any]], Any]], Path]
 ROOT = Path(__file__).parents[2]
 
 
-def command(*words: str | Path, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def command(
+    *words: str | Path, code: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     start = ["-c", code] if code else ["-m", "plots"]
     names = {key: value for key, value in os.environ.items() if key != "AOPNP_RECORDED_DIR"}
     return subprocess.run(
@@ -42,11 +44,15 @@ def test_draws_every_figure_and_prints_the_paths(
 
 
 @pytest.mark.parametrize("name", ["2a", "quickstart"])
-def test_the_same_input_gives_the_same_bytes(name: str, results: Path, recorded: Path, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(
+    name: str, results: Path, recorded: Path, tmp_path: Path
+) -> None:
     words = ("--results", results, "--recorded", recorded)
     here = [path.read_bytes() for path in draw(name, results, tmp_path / "a", recorded)]
     assert here == [path.read_bytes() for path in draw(name, results, tmp_path / "b", recorded)]
-    elsewhere = command(name, *words, "--out", tmp_path / "c", PYTHONHASHSEED="7", SOURCE_DATE_EPOCH="1")
+    elsewhere = command(
+        name, *words, "--out", tmp_path / "c", PYTHONHASHSEED="7", SOURCE_DATE_EPOCH="1"
+    )
     assert elsewhere.returncode == 0, elsewhere.stderr
     assert here == [Path(path).read_bytes() for path in elsewhere.stdout.split()]
     for content in here:
@@ -64,11 +70,17 @@ def test_the_callers_settings_neither_show_nor_change(results: Path, tmp_path: P
         assert matplotlib.get_backend() == backend
 
 
-def test_the_recorded_folder_may_come_from_the_environment(results: Path, recorded: Path, tmp_path: Path) -> None:
+def test_the_recorded_folder_may_come_from_the_environment(
+    results: Path, recorded: Path, tmp_path: Path
+) -> None:
     words = ("2a", "--results", results)
     given = command(*words, "--out", tmp_path / "a", "--recorded", recorded).stdout.split()
-    known = command(*words, "--out", tmp_path / "b", AOPNP_RECORDED_DIR=str(recorded)).stdout.split()
-    overlaid, also_overlaid = [[Path(path).read_bytes() for path in paths] for paths in (given, known)]
+    known = command(
+        *words, "--out", tmp_path / "b", AOPNP_RECORDED_DIR=str(recorded)
+    ).stdout.split()
+    overlaid, also_overlaid = [
+        [Path(path).read_bytes() for path in paths] for paths in (given, known)
+    ]
     assert len(overlaid) == 2
     assert overlaid == also_overlaid
     assert overlaid != [path.read_bytes() for path in draw("2a", results, tmp_path / "c")]
@@ -87,14 +99,38 @@ def test_an_empty_environment_variable_is_none_at_all(
 DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "schema": (lambda content: content.update(schema=2), "expected schema 1 in {path}, got 2: "),
     "no schema": (lambda content: content.pop("schema"), "expected schema 1 in {path}, got None: "),
-    "status": (lambda content: content.update(status="running"), "expected a complete result in {path}, got"),
-    "no history": (lambda content: content.pop("history"), "expected a complete result in {path}, got"),
-    "no runs": (lambda content: content["history"].update(val_loss=[]), "expected a complete result in {path}"),
-    "no epochs": (lambda content: content["history"].update(val_loss=[[]]), "expected a complete result in "),
-    "words": (lambda content: content["history"].update(val_loss=[["x"]]), "expected a complete result in {path}"),
-    "flat": (lambda content: content["history"].update(val_loss=[1.0]), "expected a complete result in {path}"),
-    "a list": (lambda content: content.update(history=[]), "expected a complete result in {path}, got"),
-    "no batch": (lambda content: content["config"].clear(), "expected a complete result in {path}, got"),
+    "status": (
+        lambda content: content.update(status="running"),
+        "expected a complete result in {path}, got",
+    ),
+    "no history": (
+        lambda content: content.pop("history"),
+        "expected a complete result in {path}, got",
+    ),
+    "no runs": (
+        lambda content: content["history"].update(val_loss=[]),
+        "expected a complete result in {path}",
+    ),
+    "no epochs": (
+        lambda content: content["history"].update(val_loss=[[]]),
+        "expected a complete result in ",
+    ),
+    "words": (
+        lambda content: content["history"].update(val_loss=[["x"]]),
+        "expected a complete result in {path}",
+    ),
+    "flat": (
+        lambda content: content["history"].update(val_loss=[1.0]),
+        "expected a complete result in {path}",
+    ),
+    "a list": (
+        lambda content: content.update(history=[]),
+        "expected a complete result in {path}, got",
+    ),
+    "no batch": (
+        lambda content: content["config"].clear(),
+        "expected a complete result in {path}, got",
+    ),
 }
 
 
@@ -119,7 +155,9 @@ def test_a_damaged_result_is_refused(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\x00"])
-def test_broken_json_is_refused(content: str, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_json_is_refused(
+    content: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = results / "mnist" / "exact.json"
     path.write_text(content)
     sentence = refused(capsys, "3c", "--results", results)
@@ -132,10 +170,16 @@ def test_broken_json_is_refused(content: str, results: Path, capsys: pytest.Capt
     [
         ("2c", "energy/topk-row-k3.json", "python -m experiments paper --device cpu"),
         ("3b", "mnist/exact.json", "python -m experiments paper --device cpu"),
-        ("quickstart", "digits/weightedk-none-k8.json", "python -m experiments quickstart --device cpu"),
+        (
+            "quickstart",
+            "digits/weightedk-none-k8.json",
+            "python -m experiments quickstart --device cpu",
+        ),
     ],
 )
-def test_a_missing_file_is_named_with_what_makes_it(name: str, file: str, cure: str, results: Path) -> None:
+def test_a_missing_file_is_named_with_what_makes_it(
+    name: str, file: str, cure: str, results: Path
+) -> None:
     (results / file).unlink()
     done = command(name, "--results", results)
     assert done.returncode == 2
@@ -158,7 +202,9 @@ def test_recorded_runs_that_cannot_be_read_are_refused(
     results: Path, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("3a", "--results", results, "--out", tmp_path / "figures", "--recorded")
-    assert f"got {tmp_path / 'none'}: correct --recorded" in refused(capsys, *words, tmp_path / "none")
+    assert f"got {tmp_path / 'none'}: correct --recorded" in refused(
+        capsys, *words, tmp_path / "none"
+    )
     record = recorded / "mnist_baseline.npz"
     for damaged in (b"", b"text", record.read_bytes()[:200]):
         record.write_bytes(damaged)
@@ -187,7 +233,9 @@ def test_without_matplotlib_there_is_a_sentence(results: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_plots_imports_neither_the_library_nor_the_experiments(results: Path, tmp_path: Path) -> None:
+def test_plots_imports_neither_the_library_nor_the_experiments(
+    results: Path, tmp_path: Path
+) -> None:
     code = (
         "import sys; from plots.__main__ import main; main();"
         "print([name for name in sys.modules if name.split('.')[0] in ('aopnp', 'experiments')])"

@@ -35,7 +35,10 @@ def drawn(results: Path, name: str = "mlp", suffix: str = "") -> Figure:
 
 def curves(axes: Axes) -> dict[str, tuple[list[float], list[float]]]:
     return {
-        str(line.get_label()): (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist())
+        str(line.get_label()): (
+            np.asarray(line.get_xdata()).tolist(),
+            np.asarray(line.get_ydata()).tolist(),
+        )
         for line in axes.get_lines()
     }
 
@@ -57,14 +60,18 @@ def test_every_curve_is_the_mean_loss_against_epoch_and_compute(name: str, resul
     for stem, label in LABELS.items():
         history = json.loads((results / name / f"{stem}.json").read_text())["history"]
         loss = [statistics.mean(values) for values in zip(*history["val_loss"], strict=True)]
-        flops = [statistics.mean(values) / 4 for values in zip(*history["flops"], strict=True)]  # 4: an exact epoch
+        flops = [
+            statistics.mean(values) / 4 for values in zip(*history["flops"], strict=True)
+        ]  # 4: an exact epoch
         cost = [sum(flops[: epoch + 1]) for epoch in range(EPOCHS)]
         assert epochs[label][0] == [1, 2, 3, 4, 5]
         assert epochs[label][1] == compute[label][1] == pytest.approx(loss, rel=1e-12)
         assert compute[label][0] == pytest.approx(cost, rel=1e-12)
     assert compute["exact gradient"][0] == [1, 2, 3, 4, 5]
     accuracy = {
-        stem: statistics.mean(run[-1] for run in json.loads(path.read_text())["history"]["val_accuracy"])
+        stem: statistics.mean(
+            run[-1] for run in json.loads(path.read_text())["history"]["val_accuracy"]
+        )
         for stem in LABELS
         if (path := results / name / f"{stem}.json")
     }
@@ -109,7 +116,10 @@ def test_the_heading_says_what_most_lines_keep(results: Path, rewrite: Rewrite) 
     assert "Mean of 3 runs, band" in words(drawn(results))[1]
     for stem in SCHEMES:
         if stem != "exact":
-            rewrite(f"mlp/{stem}.json", lambda content: content["config"].update(ratio=0.1, where="weight,input"))
+            rewrite(
+                f"mlp/{stem}.json",
+                lambda content: content["config"].update(ratio=0.1, where="weight,input"),
+            )
     figure = drawn(results)
     assert words(figure)[0].endswith(": 10 % of the weight gradient and the input gradient")
     assert not any("%" in label for label in curves(figure.axes[0]))
@@ -119,18 +129,28 @@ def test_the_heading_says_what_most_lines_keep(results: Path, rewrite: Rewrite) 
     assert words(drawn(results))[0] == "MNIST, three dense layers: exact gradient"
 
 
-def test_only_what_was_trained_with_the_same_settings_is_drawn(results: Path, rewrite: Rewrite) -> None:
+def test_only_what_was_trained_with_the_same_settings_is_drawn(
+    results: Path, rewrite: Rewrite
+) -> None:
     rewrite("cnn/topk-row-ratio0.5.json", lambda content: content["config"].update(lr=0.02))
-    assert [*curves(drawn(results, "cnn").axes[0])] == [label for label in LABELS.values() if label != "topk + memory"]
+    assert [*curves(drawn(results, "cnn").axes[0])] == [
+        label for label in LABELS.values() if label != "topk + memory"
+    ]
     for stem in ("exact", "topk-none-ratio0.5"):
         path = rewrite(f"cnn/{stem}.json", lambda content: content["config"].update(lr=0.02))
         path.rename(path.with_name(f"{stem}-lr0.02.json"))
-    assert [*curves(drawn(results, "cnn", "-lr0.02").axes[0])] == ["exact gradient", "topk", "topk + memory"]
+    assert [*curves(drawn(results, "cnn", "-lr0.02").axes[0])] == [
+        "exact gradient",
+        "topk",
+        "topk + memory",
+    ]
 
 
 def test_a_watched_configuration_is_drawn_once(results: Path, rewrite: Rewrite) -> None:
     before = (results / "mlp" / "topk-row-ratio0.5.json").read_text()
-    path = rewrite("mlp/topk-row-ratio0.5.json", lambda content: content["config"].update(watch=True))
+    path = rewrite(
+        "mlp/topk-row-ratio0.5.json", lambda content: content["config"].update(watch=True)
+    )
     path.rename(path.with_name("topk-row-ratio0.5-watch.json"))
     path.write_text(before)
     assert [*curves(drawn(results).axes[0])] == [*LABELS.values()]
@@ -149,7 +169,9 @@ def test_a_diverged_configuration_says_so_and_has_no_band(results: Path, rewrite
     assert len(figure.axes[0].collections) == 4
 
 
-def test_the_suffix_names_files_and_figure(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_suffix_names_files_and_figure(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for stem in ("exact", "topk-none-ratio0.5"):
         path = results / "mlp" / f"{stem}.json"
         path.rename(path.with_name(f"{stem}-epochs2.json"))
@@ -157,7 +179,10 @@ def test_the_suffix_names_files_and_figure(results: Path, tmp_path: Path, capsys
     assert main(["mlp", "--suffix=-epochs2", "--results", str(results), "--out", str(out)]) == 0
     expected = [str(out / f"mlp-epochs2.{ending}") for ending in ("png", "svg")]
     assert capsys.readouterr().out.splitlines() == expected
-    with pytest.raises(PlotError, match=r"expected the result file .*mlp/exact.json, got no such file: python -m exp"):
+    with pytest.raises(
+        PlotError,
+        match=r"expected the result file .*mlp/exact.json, got no such file: python -m exp",
+    ):
         draw("mlp", results, out)
     with pytest.raises(PlotError, match=r"mlp/exact-devicegpu.json"):
         draw("mlp", results, out, device="gpu")
@@ -165,14 +190,21 @@ def test_the_suffix_names_files_and_figure(results: Path, tmp_path: Path, capsys
 
 def test_missing_and_damaged_results_are_named_with_what_makes_them(results: Path) -> None:
     (results / "cifar-full" / "exact.json").unlink()
-    with pytest.raises(PlotError, match=r"cifar-full/exact.json, got no such file: python -m experiments cifar --full"):
+    with pytest.raises(
+        PlotError,
+        match=r"cifar-full/exact.json, got no such file: python -m experiments cifar --full",
+    ):
         drawn(results, "cifar-full")
     (results / "cnn" / "topk-row-ratio0.5.json").write_text("{")
-    with pytest.raises(PlotError, match=r"expected a JSON result file in .*cnn/topk-row-ratio0.5.json, got "):
+    with pytest.raises(
+        PlotError, match=r"expected a JSON result file in .*cnn/topk-row-ratio0.5.json, got "
+    ):
         drawn(results, "cnn")
     path = results / "mlp" / "topk-row-ratio0.5.json"
     content = json.loads(path.read_text())
     del content["history"]["flops"]
     path.write_text(json.dumps(content))
-    with pytest.raises(PlotError, match=r"expected flops in the history of .*topk-row-ratio0.5.json, got "):
+    with pytest.raises(
+        PlotError, match=r"expected flops in the history of .*topk-row-ratio0.5.json, got "
+    ):
         drawn(results)

@@ -37,7 +37,11 @@ def bars(axes: Axes) -> list[list[tuple[float, float, float]]]:
     """For each set of horizontal bars, their left and right end and height, as far as they are numbers."""
     found = []
     for collection in axes.collections:
-        corners = [path.vertices.tolist() for path in collection.get_paths() if np.isfinite(path.vertices).all()]  # type: ignore[union-attr]
+        corners = [
+            path.vertices.tolist()
+            for path in collection.get_paths()
+            if np.isfinite(path.vertices).all()
+        ]  # type: ignore[union-attr]
         assert all(left[1] == right[1] for left, right in corners)
         found.append([(left[0], right[0], left[1]) for left, right in corners])
     return found
@@ -64,7 +68,9 @@ def test_markers_are_what_was_measured(results: Path) -> None:
         assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
         assert len(axes.get_lines()) == len(STRATEGIES)
         places = []
-        for line, (name, measured) in zip(axes.get_lines(), content["strategies"].items(), strict=True):
+        for line, (name, measured) in zip(
+            axes.get_lines(), content["strategies"].items(), strict=True
+        ):
             expected = measured[key] if point is None else measured[key][point]
             assert np.asarray(line.get_ydata()).tolist() == expected
             colour, _, marker = directions.LINES[name]
@@ -76,7 +82,10 @@ def test_markers_are_what_was_measured(results: Path) -> None:
 
 
 def test_no_two_strategies_have_the_same_marker_and_colour(results: Path) -> None:
-    looks = [(to_hex(line.get_color()), line.get_marker()) for line in drawn(results, "directions").axes[0].get_lines()]
+    looks = [
+        (to_hex(line.get_color()), line.get_marker())
+        for line in drawn(results, "directions").axes[0].get_lines()
+    ]
     assert len(set(looks)) == len(STRATEGIES)
 
 
@@ -84,16 +93,24 @@ def test_bars_are_the_closed_forms(results: Path) -> None:
     content = measurement(results, "strategies")
     errors, cosines, layer_errors, layer_cosines = drawn(results, "directions").axes
     of_strategies = dict(zip(content["strategies"], bars(errors), strict=True))
-    places = {name: line.get_xdata() for name, line in zip(content["strategies"], errors.get_lines(), strict=True)}
+    places = {
+        name: line.get_xdata()
+        for name, line in zip(content["strategies"], errors.get_lines(), strict=True)
+    }
     for name, found in of_strategies.items():
         expected = content["strategies"][name]["expected_error"] if name not in NO_FORM else []
         assert [height for _, _, height in found] == expected
-        assert [(left + right) / 2 for left, right, _ in found] == pytest.approx(list(places[name])[: len(found)])
+        assert [(left + right) / 2 for left, right, _ in found] == pytest.approx(
+            list(places[name])[: len(found)]
+        )
     ((*random,),) = bars(cosines)
     n = 50240 + 4160 + 650
     assert [height for *_, height in random] == pytest.approx([math.sqrt(10 / n)] * 3, rel=1e-12)
     ((*independent,),) = bars(layer_errors)
-    expected = [(size / share - 1) / 10 for size, share in zip((50240, 4160, 650), (0.2, 0.3, 0.5), strict=True)]
+    expected = [
+        (size / share - 1) / 10
+        for size, share in zip((50240, 4160, 650), (0.2, 0.3, 0.5), strict=True)
+    ]
     assert [height for *_, height in independent] == pytest.approx(expected, rel=1e-12)
     for left, right, _ in (*random, *independent):
         assert right - left > 2 * directions_reach(errors)
@@ -109,10 +126,18 @@ def test_ticks_and_heading_of_the_directions(results: Path) -> None:
     figure = drawn(results, "directions")
     errors, cosines, *layers = figure.axes
     for axes in (errors, cosines):
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "100", "1600"]  # steps count from 0
+        assert [label.get_text() for label in axes.get_xticklabels()] == [
+            "10",
+            "100",
+            "1600",
+        ]  # steps count from 0
         assert axes.get_xlabel() == "training step"
     for axes in layers:
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["784 x 64", "64 x 64", "64 x 10"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == [
+            "784 x 64",
+            "64 x 64",
+            "64 x 10",
+        ]
         assert axes.get_xlabel() == "layer, from the input up"
     assert all(axes.get_xlim() == (-0.5, 2.5) for axes in figure.axes)
     title, subtitle = (text.get_text() for text in figure.texts)
@@ -140,7 +165,9 @@ def test_variance_beside_its_closed_form(results: Path) -> None:
     assert data.get_linestyle() == "None"
     ends = [[low[1], high[1]] for low, high in limits.get_segments()]
     pairs = zip(content["error"], content["error_limit"], strict=True)
-    assert ends == [pytest.approx([error - limit, error + limit], rel=1e-12) for error, limit in pairs]
+    assert ends == [
+        pytest.approx([error - limit, error + limit], rel=1e-12) for error, limit in pairs
+    ]
     (closed,) = [line for line in variances.get_lines() if line.get_label() == "closed form, n - 1"]
     assert np.asarray(closed.get_xdata()).tolist() == content["n"]
     assert np.asarray(closed.get_ydata()).tolist() == content["expected_error"]
@@ -150,9 +177,16 @@ def test_steps_of_every_run_their_geometric_mean_and_a_fall(results: Path) -> No
     figure, content = drawn(results, "scaling"), measurement(results, "scaling")
     steps = figure.axes[1]
     assert steps.get_title("left") == "largest stable step size (powers of two are tried)"
-    named = {str(line.get_label()): line for line in steps.get_lines() if not str(line.get_label()).startswith("_")}
+    named = {
+        str(line.get_label()): line
+        for line in steps.get_lines()
+        if not str(line.get_label()).startswith("_")
+    }
     words = {"backprop": "back-propagation", "forward": "forward gradient"}
-    assert [*named] == [*(f"{word}: largest stable step" for word in words.values()), "falling as 1/n"]
+    assert [*named] == [
+        *(f"{word}: largest stable step" for word in words.values()),
+        "falling as 1/n",
+    ]
     means = {}
     for rule, word in words.items():
         line = named[f"{word}: largest stable step"]
@@ -166,7 +200,9 @@ def test_steps_of_every_run_their_geometric_mean_and_a_fall(results: Path) -> No
         ]
         assert own == [list(run) for run in zip(*content[rule], strict=True)]
     falling = [means["forward"][0] * content["n"][0] / n for n in content["n"]]
-    assert np.asarray(named["falling as 1/n"].get_ydata()).tolist() == pytest.approx(falling, rel=1e-12)
+    assert np.asarray(named["falling as 1/n"].get_ydata()).tolist() == pytest.approx(
+        falling, rel=1e-12
+    )
     looks = [(to_hex(line.get_color()), line.get_marker()) for line in named.values()]
     assert len(set(looks)) == 3
 
@@ -178,7 +214,10 @@ def test_scales_and_heading_of_the_scaling(results: Path) -> None:
         assert axes.get_xlabel() == "number of parameters n (log scale)"
     title, subtitle = (text.get_text() for text in figure.texts)
     assert title == "Forward gradients do not scale with model size"
-    assert subtitle == "MNIST, 784-w-w-10, w = 16 to 512; one Rademacher direction, no clip, batches of 64; 3 runs"
+    assert (
+        subtitle
+        == "MNIST, 784-w-w-10, w = 16 to 512; one Rademacher direction, no clip, batches of 64; 3 runs"
+    )
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "measured variance", "closed form, n - 1", "back-propagation: largest stable step",
         "forward gradient: largest stable step", "falling as 1/n",
@@ -195,7 +234,11 @@ def test_a_run_without_a_stable_step_leaves_the_others(results: Path, rewrite: R
     rewrite("directions/scaling.json", unstable)
     figure = drawn(results, "scaling")
     colour = style.COLOURS["weightedk"]
-    runs = [line for line in figure.axes[1].get_lines() if line.get_color() == colour and line.get_alpha() is not None]
+    runs = [
+        line
+        for line in figure.axes[1].get_lines()
+        if line.get_color() == colour and line.get_alpha() is not None
+    ]
     shown = np.isfinite(np.array([line.get_ydata() for line in runs]))
     assert shown.tolist() == [[True, True, False], [False, True, False], [True, True, False]]
     assert cut_off(figure) == []
@@ -212,7 +255,11 @@ def test_the_command_draws_both_twice_the_same(
     written = []
     for out in (tmp_path / "a", tmp_path / "b"):
         assert main(["directions", "scaling", "--results", str(results), "--out", str(out)]) == 0
-        paths = [out / f"{name}.{ending}" for name in ("directions", "scaling") for ending in ("png", "svg")]
+        paths = [
+            out / f"{name}.{ending}"
+            for name in ("directions", "scaling")
+            for ending in ("png", "svg")
+        ]
         assert capsys.readouterr().out.splitlines() == [str(path) for path in paths]
         written.append([path.read_bytes() for path in paths])
     assert written[0] == written[1]
@@ -236,29 +283,50 @@ DAMAGED_STRATEGIES: dict[str, tuple[Edit, str]] = {
         lambda content: content["gradient_shares"].pop(),
         "no size and share of the gradient",
     ),
-    "unknown": (lambda content: content["strategies"].update(best=content["strategies"]["sign"]), "of best"),
-    "of a layer": (lambda content: content["strategies"]["sign"]["layer_error"][1].pop(), "ValueError("),
-    "layers": (lambda content: content["strategies"]["sign"]["layer_cosine"].pop(), "layer_cosine of sign"),
+    "unknown": (
+        lambda content: content["strategies"].update(best=content["strategies"]["sign"]),
+        "of best",
+    ),
+    "of a layer": (
+        lambda content: content["strategies"]["sign"]["layer_error"][1].pop(),
+        "ValueError(",
+    ),
+    "layers": (
+        lambda content: content["strategies"]["sign"]["layer_cosine"].pop(),
+        "layer_cosine of sign",
+    ),
     "words": (lambda content: content["strategies"]["sign"].update(error=["x"] * 3), "ValueError("),
     **{
         key: (lambda content, key=key: content["strategies"]["sign"][key].pop(), f"{key} of sign")
         for key in ("error", "expected_error", "cosine")
     },
     **{
-        f"no {key}": (lambda content, key=key: content["strategies"]["sign"].pop(key), f"KeyError('{key}')")
+        f"no {key}": (
+            lambda content, key=key: content["strategies"]["sign"].pop(key),
+            f"KeyError('{key}')",
+        )
         for key in ("error", "expected_error", "cosine", "layer_error", "layer_cosine")
     },
     "fewer sizes": (lambda content: content["sizes"].pop(), ""),
 }  # type: ignore[dict-item]
 COLUMNS = ("n", "error", "error_limit", "expected_error", "forward", "backprop")
 DAMAGED_SCALING: dict[str, tuple[Edit, str]] = {
-    **{f"no {key}": (lambda content, key=key: content.pop(key), f"KeyError('{key}')") for key in (*COLUMNS, "config")},
     **{
-        f"shorter {key}": (lambda content, key=key: content[key].pop(), "not as many values as widths")
+        f"no {key}": (lambda content, key=key: content.pop(key), f"KeyError('{key}')")
+        for key in (*COLUMNS, "config")
+    },
+    **{
+        f"shorter {key}": (
+            lambda content, key=key: content[key].pop(),
+            "not as many values as widths",
+        )
         for key in COLUMNS[:4]
     },
     **{
-        f"shorter {key}": (lambda content, key=key: content[key].pop(), "no step size for every width and run")
+        f"shorter {key}": (
+            lambda content, key=key: content[key].pop(),
+            "no step size for every width and run",
+        )
         for key in COLUMNS[4:]
     },
     **{
@@ -277,16 +345,22 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=str)
-def test_a_damaged_measurement_is_a_sentence(damage: tuple[str, str, str], results: Path, rewrite: Rewrite) -> None:
+def test_a_damaged_measurement_is_a_sentence(
+    damage: tuple[str, str, str], results: Path, rewrite: Rewrite
+) -> None:
     edit, words = DAMAGE[damage]
     path = rewrite(f"directions/{damage[1]}.json", edit)
-    with pytest.raises(PlotError, match=f"^expected a measurement in {path}, got .*{re.escape(words)}") as caught:
+    with pytest.raises(
+        PlotError, match=f"^expected a measurement in {path}, got .*{re.escape(words)}"
+    ) as caught:
         drawn(results, damage[0])
     assert str(caught.value).endswith(f": {CURE}")
 
 
 @pytest.mark.parametrize(("name", "file"), [("directions", "strategies"), ("scaling", "scaling")])
-def test_missing_broken_and_other_files_are_a_sentence(name: str, file: str, results: Path, rewrite: Rewrite) -> None:
+def test_missing_broken_and_other_files_are_a_sentence(
+    name: str, file: str, results: Path, rewrite: Rewrite
+) -> None:
     path = rewrite(f"directions/{file}.json", lambda content: content.update(schema=2))
     with pytest.raises(PlotError, match=f"^expected schema 1 in {path}, got 2: {CURE}$"):
         drawn(results, name)
@@ -294,5 +368,7 @@ def test_missing_broken_and_other_files_are_a_sentence(name: str, file: str, res
     with pytest.raises(PlotError, match=f"^expected a JSON result file in {path}, got .*: {CURE}$"):
         drawn(results, name)
     path.unlink()
-    with pytest.raises(PlotError, match=f"^expected the result file {path}, got no such file: {CURE}$"):
+    with pytest.raises(
+        PlotError, match=f"^expected the result file {path}, got no such file: {CURE}$"
+    ):
         drawn(results, name)

@@ -19,7 +19,9 @@ from tests.plots.conftest import stems
 
 Rewrite = Callable[[str, Callable[[dict[str, Any]], Any]], Path]
 LABELS = ["exact gradient"] + [
-    f"{policy}{memory}" for policy in ("topk", "weightedk", "randk") for memory in (" + memory", ", no memory")
+    f"{policy}{memory}"
+    for policy in ("topk", "weightedk", "randk")
+    for memory in (" + memory", ", no memory")
 ]
 FIGURES = {
     "2a": ("energy", 18), "2b": ("energy", 9), "2c": ("energy", 3),
@@ -30,13 +32,19 @@ PANELS = {"quickstart": ("val_loss", "val_accuracy")}
 
 def drawn(name: str, results: Path, recorded: Path | None = None) -> Figure:
     with style.house_style():
-        figure = quickstart.figure(results) if name == "quickstart" else paper.figure(name, results, recorded)
+        figure = (
+            quickstart.figure(results)
+            if name == "quickstart"
+            else paper.figure(name, results, recorded)
+        )
         FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     return figure
 
 
 def curves(axes: Axes) -> dict[str, list[float]]:
-    return {str(line.get_label()): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()}
+    return {
+        str(line.get_label()): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()
+    }
 
 
 def legend_labels(figure: Figure) -> list[str]:
@@ -51,14 +59,18 @@ def root(dataset: str, value: float) -> float:
 def test_every_curve_is_its_formula(name: str, results: Path) -> None:
     dataset, k = FIGURES[name]
     figure = drawn(name, results)
-    for axes, quantity in zip(figure.axes, PANELS.get(name, ("train_loss", "val_loss")), strict=True):
+    for axes, quantity in zip(
+        figure.axes, PANELS.get(name, ("train_loss", "val_loss")), strict=True
+    ):
         expected = {}
         for label, stem in zip(LABELS, stems(k), strict=True):
             runs = json.loads((results / dataset / f"{stem}.json").read_text())["history"][quantity]
             means = [statistics.mean(values) for values in zip(*runs, strict=True)]
             expected[label] = pytest.approx([root(dataset, mean) for mean in means], rel=1e-12)
         assert curves(axes) == expected
-        assert all(list(np.asarray(line.get_xdata())) == [1, 2, 3, 4, 5] for line in axes.get_lines())
+        assert all(
+            list(np.asarray(line.get_xdata())) == [1, 2, 3, 4, 5] for line in axes.get_lines()
+        )
     assert legend_labels(figure) == LABELS
 
 
@@ -72,9 +84,13 @@ def test_every_band_is_the_10th_to_90th_percentile_of_the_runs(name: str, result
         runs = json.loads((results / dataset / f"{stem}.json").read_text())["history"][quantity]
         corners = np.asarray(band.get_paths()[0].vertices)
         for epoch, values in enumerate(zip(*runs, strict=True), start=1):
-            deciles = statistics.quantiles([root(dataset, v) for v in values], n=10, method="inclusive")
+            deciles = statistics.quantiles(
+                [root(dataset, v) for v in values], n=10, method="inclusive"
+            )
             heights = corners[corners[:, 0] == epoch, 1]
-            assert (heights.min(), heights.max()) == pytest.approx((deciles[0], deciles[-1]), rel=1e-12)
+            assert (heights.min(), heights.max()) == pytest.approx(
+                (deciles[0], deciles[-1]), rel=1e-12
+            )
 
 
 def test_policies_differ_by_colour_and_memory_by_dash(results: Path) -> None:
@@ -85,14 +101,18 @@ def test_policies_differ_by_colour_and_memory_by_dash(results: Path) -> None:
     assert [line.is_dashed() for line in lines] == [False] + 3 * [False, True]
 
 
-@pytest.mark.parametrize(("name", "scale"), [("2a", "log"), ("3a", "linear"), ("quickstart", "linear")])
+@pytest.mark.parametrize(
+    ("name", "scale"), [("2a", "log"), ("3a", "linear"), ("quickstart", "linear")]
+)
 def test_scale(name: str, scale: str, results: Path) -> None:
     figure = drawn(name, results)
     assert [axes.get_yscale() for axes in figure.axes] == [scale, scale]
     assert all(("log scale" in axes.get_title("left")) == (scale == "log") for axes in figure.axes)
 
 
-@pytest.mark.parametrize(("name", "kept"), [("2a", "18 of 144"), ("3c", "8 of 64"), ("quickstart", "8 of 64")])
+@pytest.mark.parametrize(
+    ("name", "kept"), [("2a", "18 of 144"), ("3c", "8 of 64"), ("quickstart", "8 of 64")]
+)
 def test_heading_tells_how_much_is_kept_and_how_many_runs(
     name: str, kept: str, results: Path, rewrite: Rewrite
 ) -> None:
@@ -100,7 +120,10 @@ def test_heading_tells_how_much_is_kept_and_how_many_runs(
     assert kept in title
     assert "ean of 3 runs, band: 10th to 90th percentile" in subtitle
     dataset = FIGURES[name][0]
-    rewrite(f"{dataset}/exact.json", lambda content: [runs.pop() for runs in content["history"].values()])
+    rewrite(
+        f"{dataset}/exact.json",
+        lambda content: [runs.pop() for runs in content["history"].values()],
+    )
     assert "ean of 2 to 3 runs" in drawn(name, results).texts[1].get_text()
 
 
@@ -131,13 +154,18 @@ def blow_up(content: dict[str, Any]) -> None:
         runs[1][3:] = [1.7e308]
 
 
-def test_a_diverged_result_is_drawn_while_finite_and_does_not_stretch_the_axes(results: Path, rewrite: Rewrite) -> None:
+def test_a_diverged_result_is_drawn_while_finite_and_does_not_stretch_the_axes(
+    results: Path, rewrite: Rewrite
+) -> None:
     for name, stem in (("2a", "energy/topk-row-k18"), ("3a", "mnist/topk-row-k32")):
         before = json.loads((results / f"{stem}.json").read_text())["history"]["train_loss"]
         rewrite(f"{stem}.json", blow_up)
         figure = drawn(name, results)
         line = curves(figure.axes[0])["topk + memory (diverged)"]
-        start = [root(FIGURES[name][0], statistics.mean(run[epoch] for run in before)) for epoch in (0, 1)]
+        start = [
+            root(FIGURES[name][0], statistics.mean(run[epoch] for run in before))
+            for epoch in (0, 1)
+        ]
         assert line[:2] == pytest.approx(start)
         assert line[2] == pytest.approx(root(FIGURES[name][0], 1e30 / 3))
         assert not np.isfinite(line[3:]).any()
@@ -174,7 +202,11 @@ def test_the_authors_runs_are_found_where_published(results: Path) -> None:
     if "AOPNP_RECORDED_DIR" not in os.environ:
         pytest.skip("needs the published runs: set AOPNP_RECORDED_DIR to their folder")
     folder = Path(os.environ["AOPNP_RECORDED_DIR"])
-    found = {name: read_recorded(folder, *FIGURES[name], "val_loss") for name in FIGURES if name != "quickstart"}
+    found = {
+        name: read_recorded(folder, *FIGURES[name], "val_loss")
+        for name in FIGURES
+        if name != "quickstart"
+    }
     assert [len(curves) for curves in found.values()] == [7, 1, 7, 7, 1, 7]
     shapes = {name: {runs.shape for runs in curves.values()} for name, curves in found.items()}
     assert shapes == {name: {(10, 100) if name < "3" else (10, 30)} for name in found}

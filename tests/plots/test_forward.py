@@ -99,12 +99,17 @@ def test_every_curve_is_the_mean_loss_against_epoch_and_compute(name: str, resul
         own = history(results, stem, name)
         loss, flops = means(own["val_loss"]), means(own["flops"])
         assert points(by_epoch[label])[0] == [1, 2, 3, 4, 5][: len(loss)]
-        assert points(by_epoch[label])[1] == points(by_cost[label])[1] == pytest.approx(loss, rel=1e-12)
+        assert (
+            points(by_epoch[label])[1]
+            == points(by_cost[label])[1]
+            == pytest.approx(loss, rel=1e-12)
+        )
         cost = [total / 4 for total in accumulate(flops)]  # 4: an epoch of back-propagation
         assert points(by_cost[label])[0] == pytest.approx(cost, rel=1e-12)
     assert points(by_cost["back-propagation"])[0] == [1, 2, 3, 4, 5]
     last = {
-        label: 100 * means(history(results, stem, name)["val_accuracy"])[-1] for stem, label in LABELS[name].items()
+        label: 100 * means(history(results, stem, name)["val_accuracy"])[-1]
+        for stem, label in LABELS[name].items()
     }
     assert set(legend(figure)) == {f"{label}: {accuracy:.1f} %" for label, accuracy in last.items()}
     assert legend(figure) == [str(line.get_label()) for line in figure.axes[0].get_lines()]
@@ -115,7 +120,9 @@ def test_heading_axes_and_scales(name: str, results: Path) -> None:
     figure = drawn(results, name)
     title, subtitle = (text.get_text() for text in figure.texts)
     assert title == TITLES[name]
-    assert subtitle.startswith("forward gradients: m = 1 direction, clip 1, step size 0.00046 unless told otherwise.")
+    assert subtitle.startswith(
+        "forward gradients: m = 1 direction, clip 1, step size 0.00046 unless told otherwise."
+    )
     assert subtitle.endswith("Mean of 3 runs.")
     by_epoch, by_cost = figure.axes
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "log"]
@@ -142,7 +149,10 @@ def test_both_panels_show_a_result_alike(results: Path) -> None:
         label: look(line) for label, line in by_cost.items()
     }
     order = list(forward.LINES)
-    drawn_order = [label.split(",")[0].replace(" ", "_").replace("back-propagation", "backprop") for label in by_epoch]
+    drawn_order = [
+        label.split(",")[0].replace(" ", "_").replace("back-propagation", "backprop")
+        for label in by_epoch
+    ]
     assert drawn_order == sorted(drawn_order, key=order.index)
 
 
@@ -168,7 +178,15 @@ def test_words_tell_every_option_apart(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"width": 4}, {"batch_size": 32}, {"runs": 1}, {"seed": 1}, {"dtype": "float64"}, {"device": "gpu"}]
+    "other",
+    [
+        {"width": 4},
+        {"batch_size": 32},
+        {"runs": 1},
+        {"seed": 1},
+        {"dtype": "float64"},
+        {"device": "gpu"},
+    ],
 )
 def test_results_of_other_settings_are_not_drawn(other: dict[str, Any], results: Path) -> None:
     copied(results, "rademacher", "sphere", strategy="sphere", **other)
@@ -182,7 +200,9 @@ def test_of_each_configuration_the_longest_training_no_longer_than_the_reference
     def shortened(epochs: int) -> Callable[[dict[str, Any]], Any]:
         def change(content: dict[str, Any]) -> None:
             content["config"].update(epochs=epochs, strategy="sphere")
-            content["history"] = {key: [run[:epochs] for run in runs] for key, runs in content["history"].items()}
+            content["history"] = {
+                key: [run[:epochs] for run in runs] for key, runs in content["history"].items()
+            }
 
         return change
 
@@ -206,11 +226,15 @@ def test_bands_are_percentiles_of_the_runs(results: Path) -> None:
             band = axes.collections[labels.index(label)]
             corners = np.asarray(band.get_paths()[0].vertices)
             for x, numbers in zip(
-                points(lines(axes)[label])[0], zip(*history(results, stem)["val_loss"], strict=True), strict=True
+                points(lines(axes)[label])[0],
+                zip(*history(results, stem)["val_loss"], strict=True),
+                strict=True,
             ):
                 deciles = statistics.quantiles(numbers, n=10, method="inclusive")
                 heights = corners[corners[:, 0] == x, 1]
-                assert (heights.min(), heights.max()) == pytest.approx((deciles[0], deciles[-1]), rel=1e-12)
+                assert (heights.min(), heights.max()) == pytest.approx(
+                    (deciles[0], deciles[-1]), rel=1e-12
+                )
             assert to_hex(band.get_facecolor()[0]) == look(lines(axes)[label])[0]  # type: ignore[index]
 
 
@@ -218,7 +242,9 @@ def test_one_run_is_told(results: Path, rewrite: Rewrite) -> None:
     for path in sorted((results / "forward").glob("*.json")):
         rewrite(
             f"forward/{path.name}",
-            lambda content: content.update(history={name: runs[:1] for name, runs in content["history"].items()}),
+            lambda content: content.update(
+                history={name: runs[:1] for name, runs in content["history"].items()}
+            ),
         )
     assert drawn(results).texts[1].get_text().endswith("One run.")
 
@@ -232,7 +258,9 @@ def blow_up(content: dict[str, Any]) -> None:
             runs[1][3] = 0.098  # what NaN outputs are right about
 
 
-def test_a_diverged_result_says_when_and_does_not_stretch_the_axes(results: Path, rewrite: Rewrite) -> None:
+def test_a_diverged_result_says_when_and_does_not_stretch_the_axes(
+    results: Path, rewrite: Rewrite
+) -> None:
     rewrite("forward/rademacher-clipNone.json", blow_up)
     figure = drawn(results)
     assert "rademacher, no clip: diverged in epoch 4" in legend(figure)
@@ -258,7 +286,9 @@ def test_without_a_blow_up_all_of_every_line_is_seen(results: Path) -> None:
         assert axes.get_ylim()[0] < min(values) < max(values) < axes.get_ylim()[1] < 2 * max(values)
 
 
-def test_when_every_result_diverged_there_is_still_a_picture(results: Path, rewrite: Rewrite) -> None:
+def test_when_every_result_diverged_there_is_still_a_picture(
+    results: Path, rewrite: Rewrite
+) -> None:
     for stem in LABELS["forward"]:
         if "epochs3" not in stem:
             rewrite(f"forward/{stem}.json", blow_up)
@@ -278,10 +308,18 @@ def test_the_command_draws_the_suffix_twice_the_same(
 ) -> None:
     for stem in ("backprop", "rademacher"):
         copied(results, stem, f"{stem}-width4", "forward-vgg16", width=4)
-    assert {*lines(drawn(results, "forward-vgg16", "-width4").axes[0])} == {"back-propagation, step 0.1", "rademacher"}
+    assert {*lines(drawn(results, "forward-vgg16", "-width4").axes[0])} == {
+        "back-propagation, step 0.1",
+        "rademacher",
+    }
     written = []
     for out in (tmp_path / "a", tmp_path / "b"):
-        assert main(["forward-vgg16", "--suffix=-width4", "--results", str(results), "--out", str(out)]) == 0
+        assert (
+            main(
+                ["forward-vgg16", "--suffix=-width4", "--results", str(results), "--out", str(out)]
+            )
+            == 0
+        )
         paths = [out / f"forward-vgg16-width4.{ending}" for ending in ("png", "svg")]
         assert capsys.readouterr().out.splitlines() == [str(path) for path in paths]
         written.append([path.read_bytes() for path in paths])
@@ -293,9 +331,16 @@ def test_the_command_draws_the_suffix_twice_the_same(
 
 @pytest.mark.parametrize(
     ("name", "network"),
-    [("forward", "mlp"), ("forward-narrow", "narrow"), ("forward-vgg", "vgg"), ("forward-vgg16", "vgg16")],
+    [
+        ("forward", "mlp"),
+        ("forward-narrow", "narrow"),
+        ("forward-vgg", "vgg"),
+        ("forward-vgg16", "vgg16"),
+    ],
 )
-def test_missing_results_are_named_with_what_makes_them(name: str, network: str, results: Path) -> None:
+def test_missing_results_are_named_with_what_makes_them(
+    name: str, network: str, results: Path
+) -> None:
     folder, cure = results / name, f"{COMMAND} {network} makes it"
     (folder / "backprop.json").unlink()
     (folder / "backprop-lr0.00046.json").unlink()
@@ -306,7 +351,10 @@ def test_missing_results_are_named_with_what_makes_them(name: str, network: str,
     (folder / "rademacher.json").unlink()
     with pytest.raises(PlotError) as caught:
         drawn(results, name)
-    assert str(caught.value) == f"expected the result file {folder / 'rademacher.json'}, got no such file: {cure}"
+    assert (
+        str(caught.value)
+        == f"expected the result file {folder / 'rademacher.json'}, got no such file: {cure}"
+    )
 
 
 DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -26,7 +26,10 @@ def drawn(name: str, results: Path) -> Figure:
 def lines(figure: Figure) -> dict[str, tuple[list[float], list[float]]]:
     (axes,) = figure.axes
     return {
-        str(line.get_label()): (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist())
+        str(line.get_label()): (
+            np.asarray(line.get_xdata()).tolist(),
+            np.asarray(line.get_ydata()).tolist(),
+        )
         for line in axes.get_lines()
     }
 
@@ -38,7 +41,11 @@ def test_every_picture_has_a_name() -> None:
 
 @pytest.mark.parametrize("name", GROWTH)
 def test_the_lines_are_the_record_the_ideal_and_the_break_even(name: str, results: Path) -> None:
-    series, picture, found = name.removeprefix("growth-"), growth.PICTURES[name], lines(drawn(name, results))
+    series, picture, found = (
+        name.removeprefix("growth-"),
+        growth.PICTURES[name],
+        lines(drawn(name, results)),
+    )
     record = RECORD["series"][series]
     measured = {picture.lines[key]: (record["x"], record[key]) for key in RATIOS[series]}
     ideal = {"ideal, K/M": (record["x"], IDEAL[name])} if name in IDEAL else {}
@@ -58,12 +65,30 @@ def test_halves_are_written_as_fractions(results: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "schema": (lambda content: content.update(schema=2), "expected schema 1 in {path}, got 2"),
-    "no series": (lambda content: content["series"].pop("k"), "expected the series 'k' in {path}, got KeyError('k')"),
-    "no machine": (lambda content: content.pop("machine"), "expected the series 'k' in {path}, got KeyError"),
-    "words": (lambda content: content["series"]["k"].update(x=["a"]), "expected the series 'k' in {path}, got"),
-    "shorter": (lambda content: content["series"]["k"]["ratio"].pop(), "not as many as on the axis"),
-    "zero": (lambda content: content["series"]["k"].update(ratio=[0, 1, 1]), "values that are not positive"),
-    "nan": (lambda content: content["series"]["k"].update(ratio=[float("nan"), 1, 1]), "values that are not positive"),
+    "no series": (
+        lambda content: content["series"].pop("k"),
+        "expected the series 'k' in {path}, got KeyError('k')",
+    ),
+    "no machine": (
+        lambda content: content.pop("machine"),
+        "expected the series 'k' in {path}, got KeyError",
+    ),
+    "words": (
+        lambda content: content["series"]["k"].update(x=["a"]),
+        "expected the series 'k' in {path}, got",
+    ),
+    "shorter": (
+        lambda content: content["series"]["k"]["ratio"].pop(),
+        "not as many as on the axis",
+    ),
+    "zero": (
+        lambda content: content["series"]["k"].update(ratio=[0, 1, 1]),
+        "values that are not positive",
+    ),
+    "nan": (
+        lambda content: content["series"]["k"].update(ratio=[float("nan"), 1, 1]),
+        "values that are not positive",
+    ),
 }
 
 
@@ -78,5 +103,7 @@ def test_a_damaged_record_is_refused(damage: str, results: Path, rewrite: Rewrit
 
 def test_a_missing_record_is_named_with_what_makes_it(results: Path) -> None:
     (results / "bench" / "growth.json").unlink()
-    with pytest.raises(PlotError, match=r"got no such file: python -m experiments bench growth makes it"):
+    with pytest.raises(
+        PlotError, match=r"got no such file: python -m experiments bench growth makes it"
+    ):
         growth.figure("growth-width", results)

@@ -33,7 +33,9 @@ def shared_library(code: str, name: str, sanitizer: str | None) -> Path:
     """Return the library of the kernel `name` in the CUDA source `code`. Raises SimulationError with g++'s words."""
     machine = _compiled(".o", '#include "runtime.h"\n', *_define(sanitizer), "-c")
     instrument = [f"-fsanitize={sanitizer}"] if sanitizer else []
-    return _compiled(".so", _translation_unit(code, name), *instrument, "-shared", "-x", "none", str(machine))
+    return _compiled(
+        ".so", _translation_unit(code, name), *instrument, "-shared", "-x", "none", str(machine)
+    )
 
 
 def preloaded(sanitizer: str) -> str | None:
@@ -54,7 +56,10 @@ def sanitizer_environment(sanitizer: str) -> dict[str, str]:
     path = _run("-print-file-name=" + name).strip()
     if not os.path.isabs(path):
         raise SimulationError(f"expected the library {name} of g++, found none; install it")
-    return {"LD_PRELOAD": os.path.realpath(path), "ASAN_OPTIONS": "detect_leaks=0"}  # Python frees nothing at exit
+    return {
+        "LD_PRELOAD": os.path.realpath(path),
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }  # Python frees nothing at exit
 
 
 def _define(sanitizer: str | None) -> list[str]:
@@ -64,7 +69,9 @@ def _define(sanitizer: str | None) -> list[str]:
 def _translation_unit(code: str, name: str) -> str:
     """Return C++: the headers, the kernel's text with its own line numbers, and the door to the kernel."""
     if not re.search(rf"\b{name}\s*\(", code):
-        raise SimulationError(f"expected the kernel {name} in the CUDA source, found none of that name")
+        raise SimulationError(
+            f"expected the kernel {name} in the CUDA source, found none of that name"
+        )
     code = _DYNAMIC_SHARED.sub(r"\1* const \2 = (\1*)cuda_sim::dynamic_shared();", code)
     return (
         # The C library has functions of its own, such as select(): a kernel of that name must not be taken for one.
@@ -78,7 +85,9 @@ def _compiled(suffix: str, text: str, *arguments: str) -> Path:
     # `arguments` may end with files to link, which g++ would take for C++ before -x none: the text comes first.
     command = [*FLAGS, f"-I{HERE}", "-x", "c++", "-", *arguments]
     headers = [header.read_text() for header in sorted(HERE.glob("*.h"))]
-    key = hashlib.sha256("\0".join([_version(), *command, text, *headers]).encode()).hexdigest()[:32]
+    key = hashlib.sha256("\0".join([_version(), *command, text, *headers]).encode()).hexdigest()[
+        :32
+    ]
     path = _folder() / (key + suffix)
     if not path.exists():
         _compile(command, text, path)
@@ -101,9 +110,13 @@ def _run(*arguments: str, text: str = "") -> str:
     # A sanitizer that was loaded into this process would slow the compiler down many times.
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     try:
-        done = subprocess.run(["g++", *arguments], input=text, capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            ["g++", *arguments], input=text, capture_output=True, text=True, env=environment
+        )
     except OSError as error:
-        raise SimulationError(f"expected the compiler g++, got {error}; install it (Debian: apt install g++)") from None
+        raise SimulationError(
+            f"expected the compiler g++, got {error}; install it (Debian: apt install g++)"
+        ) from None
     if done.returncode:
         raise SimulationError(f"expected CUDA source that g++ can compile, got\n{done.stderr}")
     return done.stdout
@@ -117,7 +130,9 @@ def _version() -> str:
 @functools.cache
 def _folder() -> Path:
     """Return the cache directory, or where it cannot be written a folder that goes when the process ends."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "aopnp", "cuda_sim")
+    folder = Path(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "aopnp", "cuda_sim"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -73,7 +73,12 @@ class RawKernel(raw_kernel.RawKernel):
         super().__init__(code, name)
 
     def __call__(
-        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], *, shared_mem: int = 0
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        args: Sequence[Any],
+        *,
+        shared_mem: int = 0,
     ) -> None:
         """Launch on `grid` blocks of `block` threads; args are device arrays and NumPy scalars."""
         super().__call__(grid, block, [_to_host(a) for a in args], shared_mem=shared_mem)
@@ -147,7 +152,9 @@ def __getattr__(name: str) -> Any:
 
 def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _to_device(function(*_to_host(args), **{name: _to_host(value) for name, value in kwargs.items()}))
+        return _to_device(
+            function(*_to_host(args), **{name: _to_host(value) for name, value in kwargs.items()})
+        )
 
     return call
 
@@ -157,7 +164,9 @@ def _to_host(value: Any) -> Any:
     if isinstance(value, DeviceArray):
         return value._host
     if isinstance(value, np.ndarray):
-        raise TypeError(f"expected device arrays, got a NumPy array of shape {value.shape}; move it with to_device")
+        raise TypeError(
+            f"expected device arrays, got a NumPy array of shape {value.shape}; move it with to_device"
+        )
     return type(value)(map(_to_host, value)) if type(value) in (tuple, list) else value
 
 

@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aopnp.arrays.cuda_sim.compiler import SimulationError, preloaded, sanitizer_environment, shared_library
+from aopnp.arrays.cuda_sim.compiler import (
+    SimulationError,
+    preloaded,
+    sanitizer_environment,
+    shared_library,
+)
 
 ORDERS = ("forward", "reverse", "random")
 """Orders in which the blocks of a launch, and the threads of a block, have their turns; numbered as in launch.h."""
@@ -62,7 +67,12 @@ class RawKernel:
         self._run.restype = ctypes.c_char_p
 
     def __call__(
-        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], *, shared_mem: int = 0
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        args: Sequence[Any],
+        *,
+        shared_mem: int = 0,
     ) -> None:
         """Launch on `grid` blocks of `block` threads; args are C-contiguous NumPy arrays and NumPy scalars.
 
@@ -70,8 +80,12 @@ class RawKernel:
         of the launch are wrong or the kernel does what CUDA leaves undefined.
         """
         if len(args) != len(self.parameters):
-            raise TypeError(f"{self.name}: expected {len(self.parameters)} arguments, got {len(args)}")
-        cells = [self._cell(i, *pair) for i, pair in enumerate(zip(self.parameters, args, strict=True))]
+            raise TypeError(
+                f"{self.name}: expected {len(self.parameters)} arguments, got {len(args)}"
+            )
+        cells = [
+            self._cell(i, *pair) for i, pair in enumerate(zip(self.parameters, args, strict=True))
+        ]
         order, seed = _order.get()
         launch = _Launch(
             grid=self._sizes("grid", grid),
@@ -90,14 +104,22 @@ class RawKernel:
         if not parameter.pointer:
             if not isinstance(argument, np.generic) or argument.dtype != parameter.dtype:
                 wanted = parameter.dtype.type.__name__
-                raise TypeError(f"{expected} a scalar of type {wanted}, got {_kind(argument)}; write np.{wanted}(...)")
+                raise TypeError(
+                    f"{expected} a scalar of type {wanted}, got {_kind(argument)}; write np.{wanted}(...)"
+                )
             return np.array(argument)
         if not isinstance(argument, np.ndarray) or argument.dtype != parameter.dtype:
-            raise TypeError(f"{expected} an array of dtype {parameter.dtype}, got {_kind(argument)}; use astype")
+            raise TypeError(
+                f"{expected} an array of dtype {parameter.dtype}, got {_kind(argument)}; use astype"
+            )
         if not (argument.flags.c_contiguous and argument.flags.aligned):
-            raise ValueError(f"{expected} C-contiguous and aligned, got a view; use np.ascontiguousarray")
+            raise ValueError(
+                f"{expected} C-contiguous and aligned, got a view; use np.ascontiguousarray"
+            )
         if parameter.written and not argument.flags.writeable:
-            raise ValueError(f"{expected} writeable, got a read-only array; pass a copy or declare the pointer const")
+            raise ValueError(
+                f"{expected} writeable, got a read-only array; pass a copy or declare the pointer const"
+            )
         return np.array(argument.ctypes.data, np.uintp)
 
     def _sizes(self, what: str, sizes: tuple[int, ...]) -> Any:
@@ -136,17 +158,25 @@ def works() -> tuple[bool, str]:
     """Return (works, reason): whether a kernel on four floats can be built and run here, and if not why."""
     x = np.ones(4, np.float32)
     try:
-        RawKernel('extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }', "twice")((1,), (4,), (x,))
+        RawKernel('extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }', "twice")(
+            (1,), (4,), (x,)
+        )
     except (SimulationError, OSError) as error:
         return False, str(error)
-    return (True, "g++ compiles kernels") if (x == 2).all() else (False, f"2 * 1 is computed as {x[0]}")
+    return (
+        (True, "g++ compiles kernels")
+        if (x == 2).all()
+        else (False, f"2 * 1 is computed as {x[0]}")
+    )
 
 
 def _parameters(library: ctypes.CDLL) -> list[Parameter]:
     text = ctypes.create_string_buffer(2**16)
     library.cuda_sim_describe(text)
     return [
-        Parameter(np.dtype(one.removeprefix("const ").removesuffix("*")), "*" in one, "const" not in one)
+        Parameter(
+            np.dtype(one.removeprefix("const ").removesuffix("*")), "*" in one, "const" not in one
+        )
         for one in text.value.decode().split(";")[:-1]
     ]
 

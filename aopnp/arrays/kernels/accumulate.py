@@ -23,7 +23,9 @@ def reference(a: Array, b: Array, x: Array, g: Array, rho: Array, fresh: Array) 
     return reference_log_norms(a, b)
 
 
-def _cpu(a: Array, b: Array, x: Array, g: Array, rho: Array, fresh: Array, log_norms: Array) -> None:
+def _cpu(
+    a: Array, b: Array, x: Array, g: Array, rho: Array, fresh: Array, log_norms: Array
+) -> None:
     # Each new value goes through a local variable: read back from the array, it would keep the loop from vectorising.
     for r in range(a.shape[0]):
         x_r = r % x.shape[0]

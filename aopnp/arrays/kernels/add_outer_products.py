@@ -28,12 +28,22 @@ def _cpu(w: Array, a: Array, b: Array, scale: Array, count: Array) -> None:
     for r in range(len(w)):
         k = count[r]
         # BLAS wants columns: the transposed views of C-ordered arrays are what it needs, w^T += scale b^T a.
-        gemm(scale[r], b[r % len(b), :k].T, a[r % len(a), :k].T, 1.0, w[r].T, trans_b=True, overwrite_c=True)
+        gemm(
+            scale[r],
+            b[r % len(b), :k].T,
+            a[r % len(a), :k].T,
+            1.0,
+            w[r].T,
+            trans_b=True,
+            overwrite_c=True,
+        )
 
 
 @functools.cache
 def _gemm(char: str) -> Any:
-    from scipy.linalg import blas  # here, because it is a quarter of the time that importing aopnp would take
+    from scipy.linalg import (
+        blas,
+    )  # here, because it is a quarter of the time that importing aopnp would take
 
     return blas.sgemm if char == np.dtype(np.float32).char else blas.dgemm
 

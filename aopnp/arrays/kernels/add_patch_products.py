@@ -38,7 +38,9 @@ def _cpu(w: Array, x: Array, g: Array, geometry: Array, scale: Array, count: Arr
     for r in range(len(w)):
         for k in range(0, count[r], at_once):
             block = slice(k, min(k + at_once, count[r]))
-            _add_block(w[r], x[r % len(x), block], g[r, block], stride, padding, w.dtype.type(scale[r]))
+            _add_block(
+                w[r], x[r % len(x), block], g[r, block], stride, padding, w.dtype.type(scale[r])
+            )
 
 
 def _images_at_once(w: Array, x: Array, g: Array) -> int:
@@ -53,7 +55,9 @@ def _add_block(w: Array, x: Array, g: Array, stride: int, padding: int, scale: A
     wide, rows = w.reshape(P, A, B * C), strips(x, stride, padding, J, B)
     g = np.ascontiguousarray(g.swapaxes(0, 1))
     for a in range(A):
-        first = max(0, -((a - padding) // stride))  # the positions i whose row a is not in the frame
+        first = max(
+            0, -((a - padding) // stride)
+        )  # the positions i whose row a is not in the frame
         last = max(first, min(I, (H - 1 + padding - a) // stride + 1))
         d, q = divmod(first * stride + a - padding, stride)
         seen = rows[q, d : d + last - first].reshape(-1, B * C)
@@ -73,7 +77,9 @@ def strips(x: Array, stride: int, padding: int, J: int, B: int) -> Array:
         image[q, : len(range(q, H, stride))] = x[:, q::stride, : image.shape[3]].swapaxes(0, 1)
     *outer, pixel, number = framed.strides
     # Overlapping windows: the one at column j begins at pixel j s of its row.
-    windows = np.ndarray((stride, D, K, J, B * C), x.dtype, framed, strides=(*outer, stride * pixel, number))
+    windows = np.ndarray(
+        (stride, D, K, J, B * C), x.dtype, framed, strides=(*outer, stride * pixel, number)
+    )
     return windows.copy()
 
 

@@ -27,7 +27,9 @@ def _cpu(y: Array, label: Array, losses: Array, gradient: Array) -> None:
         for m in range(y.shape[1]):
             largest = y[r, m, 0]
             for p in range(y.shape[2]):
-                if not y[r, m, p] <= largest:  # NaN is never below: it becomes the largest and stays visible
+                if (
+                    not y[r, m, p] <= largest
+                ):  # NaN is never below: it becomes the largest and stays visible
                     largest = y[r, m, p]
             total = 0 * largest  # a zero of its type
             for p in range(y.shape[2]):

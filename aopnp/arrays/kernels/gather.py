@@ -18,7 +18,9 @@ def reference(a: Array, b: Array, rows: Array, weights: Array, count: Array) -> 
     return xp.where(kept, scaled, a.dtype.type(0)), xp.where(kept, b[r, rows], b.dtype.type(0))
 
 
-def _cpu(a: Array, b: Array, rows: Array, weights: Array, count: Array, kept_a: Array, kept_b: Array) -> None:
+def _cpu(
+    a: Array, b: Array, rows: Array, weights: Array, count: Array, kept_a: Array, kept_b: Array
+) -> None:
     for r in range(rows.shape[0]):
         a_r = r % a.shape[0]
         for k in range(count[r]):

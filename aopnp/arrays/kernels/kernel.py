@@ -75,7 +75,9 @@ class Kernel:
         self.reassociate, self.ulps = reassociate, ulps
         inputs, _, outputs = signature.partition("->")
         self.inputs, self.outputs = _parse(inputs), _parse(outputs)
-        self.letters = list(dict.fromkeys(x.removesuffix("|1") for a in self.inputs + self.outputs for x in a.axes))
+        self.letters = list(
+            dict.fromkeys(x.removesuffix("|1") for a in self.inputs + self.outputs for x in a.axes)
+        )
         self._plans: dict[tuple[Any, ...], Plan] = {}
         KERNELS[name] = self
 
@@ -95,7 +97,9 @@ class Kernel:
             self._launch(plan, arrays, out)
         return out[0] if len(out) == 1 else tuple(out) or None
 
-    def _plan(self, forms: tuple[Form, ...], arrays: tuple[Array, ...], sizes: dict[str, int]) -> Plan:
+    def _plan(
+        self, forms: tuple[Form, ...], arrays: tuple[Array, ...], sizes: dict[str, int]
+    ) -> Plan:
         # A training step repeats the forms of the last one: what has been checked once is looked up.
         xp, (sizes_found, dtype) = array_module(*arrays), self.check(forms, sizes)
         outputs = [
@@ -105,12 +109,20 @@ class Kernel:
         plan = self._plans[forms, *sizes.items()] = Plan(xp, sizes_found, dtype, outputs)
         return plan
 
-    def check(self, forms: Sequence[Form], sizes: dict[str, int]) -> tuple[dict[str, int], np.dtype[Any]]:
+    def check(
+        self, forms: Sequence[Form], sizes: dict[str, int]
+    ) -> tuple[dict[str, int], np.dtype[Any]]:
         """Return (size of every letter, dtype of T), or raise what does not fit."""
-        data = [dtype for spec, (_, _, dtype, _) in zip(self.inputs, forms, strict=True) if spec.dtype == "T"]
+        data = [
+            dtype
+            for spec, (_, _, dtype, _) in zip(self.inputs, forms, strict=True)
+            if spec.dtype == "T"
+        ]
         dtype = data[0] if data else np.dtype(np.float64)
         if dtype not in (np.float32, np.float64):
-            raise TypeError(f"{self.name}: expected data of dtype float32 or float64, got {dtype}; cast it with astype")
+            raise TypeError(
+                f"{self.name}: expected data of dtype float32 or float64, got {dtype}; cast it with astype"
+            )
         for spec, (_, shape, _, _) in zip(self.inputs, forms, strict=True):
             if len(shape) == len(spec.axes):
                 sizes = {x: n for x, n in zip(spec.axes, shape, strict=True) if x != "R|1"} | sizes
@@ -118,7 +130,9 @@ class Kernel:
             self._check_one(spec, form, sizes, dtype)
         return sizes, dtype
 
-    def _check_one(self, spec: Argument, form: Form, sizes: dict[str, int], dtype: np.dtype[Any]) -> None:
+    def _check_one(
+        self, spec: Argument, form: Form, sizes: dict[str, int], dtype: np.dtype[Any]
+    ) -> None:
         _, shape, given, contiguous = form
         expected = dtype if spec.dtype == "T" else np.dtype(spec.dtype)
         if given != expected:
@@ -142,13 +156,19 @@ class Kernel:
             return self.cpu
         import numba  # here, so that importing aopnp neither loads Numba nor compiles anything
 
-        fastmath = {"reassoc", "nsz"} if self.reassociate else False  # more of it would hide NaN and infinity
-        compiled: Callable[..., None] = numba.njit(self.cpu, cache=True, fastmath=fastmath, error_model="numpy")
+        fastmath = (
+            {"reassoc", "nsz"} if self.reassociate else False
+        )  # more of it would hide NaN and infinity
+        compiled: Callable[..., None] = numba.njit(
+            self.cpu, cache=True, fastmath=fastmath, error_model="numpy"
+        )
         return compiled
 
     def _launch(self, plan: Plan, arrays: tuple[Array, ...], out: list[Array]) -> None:
         assert self.grid is not None
-        shared = [a.shape[0] for spec, a in zip(self.inputs, arrays, strict=True) if "R|1" in spec.axes]
+        shared = [
+            a.shape[0] for spec, a in zip(self.inputs, arrays, strict=True) if "R|1" in spec.axes
+        ]
         numbers = [np.int32(n) for n in [*(plan.sizes[x] for x in self.letters), *shared]]
         kernel = _raw_kernel(plan.xp, self.name, self.source(plan.dtype))
         kernel(self.grid(plan.sizes), (self.threads,), (*arrays, *out, *numbers))

@@ -20,7 +20,9 @@ def reference(x: Array, window: Array, I: int, J: int) -> tuple[Array, Array]:  
     places = (h[:, None, :, None] * W + w[:, None, :]).reshape(I, J, A * B)
     values = x.reshape(R, M, H * W, C)[:, :, places]
     largest = values.argmax(-2)
-    pixels = xp.take_along_axis(xp.broadcast_to(places[..., None], values.shape), largest[..., None, :], -2)
+    pixels = xp.take_along_axis(
+        xp.broadcast_to(places[..., None], values.shape), largest[..., None, :], -2
+    )
     return xp.take_along_axis(values, largest[..., None, :], -2)[..., 0, :], pixels[..., 0, :]
 
 
@@ -38,7 +40,9 @@ def _cpu(x: Array, window: Array, y: Array, pixels: Array) -> None:
                             w = min(j * right + b, W - 1)
                             for c in range(C):
                                 value = x[r, m, h, w, c]
-                                if (a == 0 and b == 0) or not (value <= best[c] or best[c] != best[c]):
+                                if (a == 0 and b == 0) or not (
+                                    value <= best[c] or best[c] != best[c]
+                                ):
                                     best[c] = value
                                     place[c] = h * W + w
 

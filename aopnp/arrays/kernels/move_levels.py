@@ -17,7 +17,11 @@ from aopnp.arrays.kernels.unpack_levels import reference as unpack
 
 def reference(planes: Array, displacement: Array, chance: Array) -> None:
     """Update planes uint8 [R, B, Q] from displacement [R, S], S <= 8 Q, and chance [R or 1, U]."""
-    xp, (_, B, Q), S = array_module(planes, displacement, chance), planes.shape, displacement.shape[1]
+    xp, (_, B, Q), S = (
+        array_module(planes, displacement, chance),
+        planes.shape,
+        displacement.shape[1],
+    )
     level, top = unpack(planes, 8 * Q), 2**B - 1
     chances = chance[:, xp.arange(S) % chance.shape[1]]
     moved = level[:, :S] + xp.floor(top / 2 * displacement.astype(np.float64) + chances)
@@ -32,7 +36,9 @@ def _cpu(planes: Array, displacement: Array, chance: Array) -> None:
         for q in range(Q):
             for i in range(min(8, S - 8 * q)):
                 s = 8 * q + i
-                steps = np.floor(top / 2 * np.float64(displacement[r, s]) + chance[r % chance.shape[0], s % U])
+                steps = np.floor(
+                    top / 2 * np.float64(displacement[r, s]) + chance[r % chance.shape[0], s % U]
+                )
                 if steps == 0 or np.isnan(steps):  # as it is with most weights in most steps
                     continue
                 level = 0

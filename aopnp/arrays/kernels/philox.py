@@ -20,7 +20,9 @@ W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 WORD, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-def words(x: tuple[Array, Array, Array, Array], k: tuple[Array, Array]) -> tuple[Array, Array, Array, Array]:
+def words(
+    x: tuple[Array, Array, Array, Array], k: tuple[Array, Array]
+) -> tuple[Array, Array, Array, Array]:
     """Return the four random words of counter words x under key words k, all of them 32 bits held in uint64."""
     for _ in range(ROUNDS):
         a, b = M0 * x[0], M1 * x[2]
@@ -32,7 +34,10 @@ def words(x: tuple[Array, Array, Array, Array], k: tuple[Array, Array]) -> tuple
 def reference(key: Array, counter: Array, S: int) -> Array:
     """Return uniform [R, S], S < 2^31; key [R] and counter [R or 1] are 64 bits each."""
     xp = array_module(key, counter)
-    low, high = ([(v[:, None] >> shift & 0xFFFFFFFF).astype(np.uint64) for v in (key, counter)] for shift in (0, 32))
+    low, high = (
+        [(v[:, None] >> shift & 0xFFFFFFFF).astype(np.uint64) for v in (key, counter)]
+        for shift in (0, 32)
+    )
     block = xp.arange((S + 3) // 4).astype(np.uint64)[None]
     x = words((block, xp.zeros_like(block), low[1], high[1]), (low[0], high[0]))
     return (xp.stack(x, -1).reshape(len(key), -1)[:, :S] + 0.5) * 2.0**-32

@@ -12,7 +12,9 @@ def reference(kept: Array, columns: Array, weights: Array, count: Array, N: int)
     xp, (R, M, K) = array_module(kept, columns, weights, count), kept.shape
     x, r = xp.zeros((R, M, N), kept.dtype), xp.arange(R)
     for k in range(K):
-        x[r, :, columns[:, k]] += xp.where(k < count[:, None], weights[:, k, None] * kept[:, :, k], 0)
+        x[r, :, columns[:, k]] += xp.where(
+            k < count[:, None], weights[:, k, None] * kept[:, :, k], 0
+        )
     return x
 
 

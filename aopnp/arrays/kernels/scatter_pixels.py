@@ -11,7 +11,11 @@ def reference(g: Array, pixels: Array, H: int, W: int) -> Array:
     """Return x [R, M, H, W, C] of g [R, M, I, J, C] and pixels h W + w [R or 1, M, I, J, C], which may repeat."""
     xp, (R, M, _, _, C) = array_module(g, pixels), g.shape
     x = xp.zeros((R, M, H * W, C), g.dtype)
-    r, m, c = xp.arange(R)[:, None, None, None, None], xp.arange(M)[:, None, None, None], xp.arange(C)
+    r, m, c = (
+        xp.arange(R)[:, None, None, None, None],
+        xp.arange(M)[:, None, None, None],
+        xp.arange(C),
+    )
     xp.add.at(x, (r, m, pixels, c), g)
     return x.reshape(R, M, H, W, C)
 

@@ -14,7 +14,9 @@ from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels.kernel import Kernel
 
 
-def reference(log_norms: Array, noise: Array, alpha: Array, beta: Array, count: Array, K: int) -> tuple[Array, Array]:
+def reference(
+    log_norms: Array, noise: Array, alpha: Array, beta: Array, count: Array, K: int
+) -> tuple[Array, Array]:
     """Return rows and weights [R, K], K = max(count); log_norms [R, S], noise [R or 1, S], alpha, beta, count [R]."""
     xp = array_module(log_norms, noise, alpha, beta, count)
     with np.errstate(invalid="ignore"):  # 0 * inf is NaN on purpose
@@ -24,7 +26,15 @@ def reference(log_norms: Array, noise: Array, alpha: Array, beta: Array, count: 
     return xp.where(kept, rows, rows[:, :1]), kept.astype(np.float64)
 
 
-def _cpu(log_norms: Array, noise: Array, alpha: Array, beta: Array, count: Array, rows: Array, weights: Array) -> None:
+def _cpu(
+    log_norms: Array,
+    noise: Array,
+    alpha: Array,
+    beta: Array,
+    count: Array,
+    rows: Array,
+    weights: Array,
+) -> None:
     # A heap of the best so far, the worst of them at its root, in O(S + K log K log(S / K)). The first S steps offer
     # a candidate each, the last K take the root out to the back: both put a row at the root and let it sink.
     slots = log_norms.shape[1]
@@ -49,7 +59,8 @@ def _cpu(log_norms: Array, noise: Array, alpha: Array, beta: Array, count: Array
             while 2 * place + 1 < size:
                 i, j = 2 * place + 1, 2 * place + 2
                 if j < size and (
-                    keys[heap[j]] < keys[heap[i]] or (keys[heap[j]] == keys[heap[i]] and heap[j] > heap[i])
+                    keys[heap[j]] < keys[heap[i]]
+                    or (keys[heap[j]] == keys[heap[i]] and heap[j] > heap[i])
                 ):
                     i = j
                 if keys[row] < keys[heap[i]] or (keys[row] == keys[heap[i]] and row > heap[i]):

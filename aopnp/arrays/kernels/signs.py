@@ -20,7 +20,10 @@ TILE = LANES * 128
 def reference(key: Array, counter: Array, size: Array, S: int) -> Array:
     """Return signs [R, S] of size [R], S < 2^31; key [R] and counter [R or 1] are 64 bits each."""
     xp, tiles = array_module(key, counter, size), -(-S // TILE)
-    low, high = ([(v[:, None] >> shift & 0xFFFFFFFF).astype(np.uint64) for v in (key, counter)] for shift in (0, 32))
+    low, high = (
+        [(v[:, None] >> shift & 0xFFFFFFFF).astype(np.uint64) for v in (key, counter)]
+        for shift in (0, 32)
+    )
     block = xp.arange(LANES * tiles).astype(np.uint64)[None]
     x = words((block, xp.ones_like(block), low[1], high[1]), (low[0], high[0]))
     lanes = xp.stack([word.reshape(len(key), tiles, 1, LANES) for word in x], 2)
@@ -40,7 +43,12 @@ def _cpu(key: Array, counter: Array, size: Array, signs: Array) -> None:
                 k0, k1 = np.uint64(key[r] & 0xFFFFFFFF), np.uint64(key[r] >> 32 & 0xFFFFFFFF)
                 for _ in range(ROUNDS):
                     a, b = M0 * x0, M1 * x2
-                    x0, x1, x2, x3 = (b >> HALF) ^ x1 ^ k0, b & WORD, (a >> HALF) ^ x3 ^ k1, a & WORD
+                    x0, x1, x2, x3 = (
+                        (b >> HALF) ^ x1 ^ k0,
+                        b & WORD,
+                        (a >> HALF) ^ x3 ^ k1,
+                        a & WORD,
+                    )
                     k0, k1 = (k0 + W0) & WORD, (k1 + W1) & WORD
                 bits[0, lane], bits[1, lane], bits[2, lane], bits[3, lane] = x0, x1, x2, x3
             for i in range(128):

@@ -22,7 +22,9 @@ def _cpu(x: Array, y: Array) -> None:
         for m in range(x.shape[1]):
             largest = x[r, m, 0]
             for p in range(x.shape[2]):
-                if not x[r, m, p] <= largest:  # NaN is never below: it becomes the largest and stays visible
+                if (
+                    not x[r, m, p] <= largest
+                ):  # NaN is never below: it becomes the largest and stays visible
                     largest = x[r, m, p]
             total = 0 * largest  # a zero of its type
             for p in range(x.shape[2]):

@@ -20,7 +20,9 @@ def tap_positions(geometry: Array, size: int, positions: int, taps: int) -> Arra
 def reference(x: Array, geometry: Array, I: int, J: int, A: int, B: int) -> Array:  # noqa: E741 - an axis
     """Return patches [R, M, I, J, A, B, C] of x [R, M, H, W, C]."""
     h, w = tap_positions(geometry, x.shape[2], I, A), tap_positions(geometry, x.shape[3], J, B)
-    framed = array_module(x).pad(x, [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)])  # zeros for what is outside
+    framed = array_module(x).pad(
+        x, [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)]
+    )  # zeros for what is outside
     return framed[:, :, h[:, None, :, None], w[:, None, :]]
 
 

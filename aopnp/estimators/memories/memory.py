@@ -44,7 +44,9 @@ class Memory:
         """Merge x [R or 1, M, N] and g [R, M, P] of a step of size lr [R or 1] with what is remembered."""
         raise NotImplementedError
 
-    def keep(self, state: Any, candidates: Candidates, selection: Selection, kept: OuterProducts) -> Gradient:
+    def keep(
+        self, state: Any, candidates: Candidates, selection: Selection, kept: OuterProducts
+    ) -> Gradient:
         """Remember what was not selected; return the gradient estimate [R, N, P]."""
         raise NotImplementedError
 

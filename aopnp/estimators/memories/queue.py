@@ -80,8 +80,12 @@ class QueueMemory(Memory):
         # A stable sort moves what stays to the front and leaves it in order of age.
         order = xp.argsort((~stays).astype(np.int8), axis=-1, kind="stable")[:, :C, None]
         stays_now = xp.take_along_axis(stays[..., None], order, axis=1)
-        state.x = xp.where(stays_now, xp.take_along_axis(candidates.a, order, axis=1), state.x.dtype.type(0))
-        state.g = xp.where(stays_now, xp.take_along_axis(candidates.b, order, axis=1), state.g.dtype.type(0))
+        state.x = xp.where(
+            stays_now, xp.take_along_axis(candidates.a, order, axis=1), state.x.dtype.type(0)
+        )
+        state.g = xp.where(
+            stays_now, xp.take_along_axis(candidates.b, order, axis=1), state.g.dtype.type(0)
+        )
         state.count = stays.sum(-1)
         state.dropped = state.dropped + left.sum(-1) - state.count
         return kept

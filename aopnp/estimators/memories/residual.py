@@ -47,7 +47,13 @@ class ResidualMemory(Memory):
         state.residual *= per_replica(rho**2, state.residual)
         return Candidates(x, g, None)
 
-    def keep(self, state: ResidualState, candidates: Candidates, selection: Selection, kept: OuterProducts) -> Array:
+    def keep(
+        self,
+        state: ResidualState,
+        candidates: Candidates,
+        selection: Selection,
+        kept: OuterProducts,
+    ) -> Array:
         xp = array_module(candidates.b)
         estimate = state.residual + kept.dense()
         selected = selection.mask(candidates.b.shape[-2])

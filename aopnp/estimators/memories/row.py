@@ -36,7 +36,9 @@ class RowState:
         """Return what is remembered: (A_mem [R, M, N], B_mem [R, M, P]), zero in selected rows."""
         xp = array_module(self.a)
         fresh = self.fresh[..., None]
-        return xp.where(fresh, self.a.dtype.type(0), self.a), xp.where(fresh, self.b.dtype.type(0), self.b)
+        return xp.where(fresh, self.a.dtype.type(0), self.a), xp.where(
+            fresh, self.b.dtype.type(0), self.b
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class RowMemory(Memory):
         log_norms = accumulate(state.a, state.b, x, g, rho, state.fresh)
         return Candidates(state.a, state.b, log_norms)
 
-    def keep(self, state: RowState, candidates: Candidates, selection: Selection, kept: OuterProducts) -> OuterProducts:
+    def keep(
+        self, state: RowState, candidates: Candidates, selection: Selection, kept: OuterProducts
+    ) -> OuterProducts:
         state.fresh = selection.mask(state.fresh.shape[-1])
         return kept
 

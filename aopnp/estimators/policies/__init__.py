@@ -5,7 +5,14 @@ from aopnp.estimators.policies.column_row import ColumnRowSampling, crs, crs_uni
 from aopnp.estimators.policies.combine import complete, every_row, side_by_side_selections
 from aopnp.estimators.policies.energy import EnergySampling, EnergyTopK
 from aopnp.estimators.policies.first import FirstK, firstk
-from aopnp.estimators.policies.largest_keys import LargestKeys, k_best, randk, topk, weighted, weightedk
+from aopnp.estimators.policies.largest_keys import (
+    LargestKeys,
+    k_best,
+    randk,
+    topk,
+    weighted,
+    weightedk,
+)
 from aopnp.estimators.policies.policy import Policy, Selection
 from aopnp.estimators.policies.reference import ReferenceBernoulli, bernoulli_reference
 from aopnp.estimators.policies.uniform import UniformSampling, uniform

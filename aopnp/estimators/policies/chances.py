@@ -42,7 +42,9 @@ def mixed(shares: Array, log_norms: Array, epsilon: float | Array) -> Array:
     xp = array_module(shares, log_norms)
     present = log_norms != -np.inf
     flat = present / xp.maximum(present.sum(-1, keepdims=True), 1)
-    return xp.where(wrong(log_norms).any(-1, keepdims=True), shares, (1 - epsilon) * shares + epsilon * flat)
+    return xp.where(
+        wrong(log_norms).any(-1, keepdims=True), shares, (1 - epsilon) * shares + epsilon * flat
+    )
 
 
 def uniforms(noise: Array) -> Array:

@@ -42,6 +42,8 @@ def _padded(selection: Selection, width: int) -> Selection:
     xp, missing = array_module(selection.rows), width - selection.rows.shape[1]
     if missing <= 0:
         return selection
-    rows = xp.concatenate([selection.rows, xp.repeat(selection.rows[:, :1], missing, axis=1)], axis=1)
+    rows = xp.concatenate(
+        [selection.rows, xp.repeat(selection.rows[:, :1], missing, axis=1)], axis=1
+    )
     weights = xp.concatenate([selection.weights, xp.zeros((len(rows), missing))], axis=1)
     return Selection(rows, weights, selection.count)

@@ -57,10 +57,14 @@ def _smallest(P: Array, log_norms: Array, share: float | Array, k: Array) -> Arr
     xp, (R, n) = array_module(P, log_norms), P.shape
     wanted = xp.asarray(each(share, R))[:, None]
     sums = xp.cumsum(xp.sort(P, -1)[:, ::-1], -1)
-    reached = xp.where(wanted < 1, (sums < wanted * sums[:, -1:]).sum(-1, keepdims=True) + 1, n)[:, 0]
+    reached = xp.where(wanted < 1, (sums < wanted * sums[:, -1:]).sum(-1, keepdims=True) + 1, n)[
+        :, 0
+    ]
     return xp.minimum(xp.maximum(reached, xp.asarray(k)), (log_norms != -np.inf).sum(-1))
 
 
 def _check_share(share: float | Array) -> None:
     if not np.all((np.asarray(share) > 0) & (np.asarray(share) <= 1)):
-        raise ValueError(f"expected a share above 0 and up to 1 of the scores, got {share}; 1 keeps all rows")
+        raise ValueError(
+            f"expected a share above 0 and up to 1 of the scores, got {share}; 1 keeps all rows"
+        )

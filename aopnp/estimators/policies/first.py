@@ -19,7 +19,9 @@ class FirstK:
 
     def __call__(self, log_norms: Array, noise: Array, k: Array) -> Selection:
         xp = array_module(log_norms)
-        places = xp.where(log_norms == -np.inf, -np.inf, -xp.arange(log_norms.shape[1], dtype=np.float64))
+        places = xp.where(
+            log_norms == -np.inf, -np.inf, -xp.arange(log_norms.shape[1], dtype=np.float64)
+        )
         return k_best(xp.where(wrong(log_norms), np.inf, places), k)
 
 

@@ -35,11 +35,15 @@ def k_best(keys: Array, k: Array) -> Selection:
     return _select(keys, array_module(keys).zeros((1, keys.shape[1])), 1.0, 0.0, k)
 
 
-def _select(log_norms: Array, noise: Array, alpha: float | Array, beta: float | Array, k: Array) -> Selection:
+def _select(
+    log_norms: Array, noise: Array, alpha: float | Array, beta: float | Array, k: Array
+) -> Selection:
     xp, R = array_module(log_norms, noise), len(log_norms)
     alphas, betas, count = xp.asarray(each(alpha, R)), xp.asarray(each(beta, R)), xp.asarray(k)
     # An empty list still has a column: padding, at weight 0.
-    rows, weights = select(log_norms, xp.ascontiguousarray(noise), alphas, betas, count, K=max(1, int(k.max())))
+    rows, weights = select(
+        log_norms, xp.ascontiguousarray(noise), alphas, betas, count, K=max(1, int(k.max()))
+    )
     return Selection(rows, weights, count)
 
 

@@ -45,4 +45,6 @@ class Policy(Protocol):
 def check_draws(k: Array) -> None:
     """Raise ValueError where a scaled policy is asked for no draw at all: nothing can be rescaled."""
     if k.min() < 1:
-        raise ValueError(f"expected k >= 1 of a policy that rescales what it keeps, got k = {k.min()}; raise k")
+        raise ValueError(
+            f"expected k >= 1 of a policy that rescales what it keeps, got k = {k.min()}; raise k"
+        )

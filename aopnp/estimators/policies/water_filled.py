@@ -33,7 +33,9 @@ def water_filled(w: Array, k: Array) -> Array:
     """Return p [R, n] of scores w [R, n] >= 0: sum of p = min(k [R], number of nonzero w); zeros get 0."""
     xp, n = array_module(w, k), w.shape[1]
     k = xp.minimum(k, (w > 0).sum(-1))
-    spare = k[:, None] - n + xp.arange(1, n + 1)  # of the draws, if all but the j smallest rows are sure
+    spare = (
+        k[:, None] - n + xp.arange(1, n + 1)
+    )  # of the draws, if all but the j smallest rows are sure
     sums = xp.cumsum(xp.sort(w, -1), -1)
     c = xp.where(spare > 0, sums / xp.maximum(spare, 1), np.inf).min(-1, keepdims=True)
     return xp.minimum(1, w / c)

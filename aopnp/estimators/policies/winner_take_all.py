@@ -44,7 +44,9 @@ def winners(ordered: Array, k: Array) -> Array:
     tails = xp.concatenate([xp.cumsum(ordered[:, ::-1], -1)[:, ::-1], xp.zeros((R, 1))], -1)
     draws = k[:, None] - xp.arange(n + 1)
     # No draw at all is a choice only where no tail is left.
-    ratio = xp.where(draws > 0, tails / xp.maximum(draws, 1), xp.where((draws == 0) & (tails == 0), 0.0, np.inf))
+    ratio = xp.where(
+        draws > 0, tails / xp.maximum(draws, 1), xp.where((draws == 0) & (tails == 0), 0.0, np.inf)
+    )
     return ratio.argmin(-1)
 
 

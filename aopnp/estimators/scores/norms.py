@@ -22,7 +22,10 @@ class Norms:
         # The terms of a forward product are columns of both factors: no need to transpose what is only summed.
         xp = array_module(a, b)
         columns = (xp.moveaxis(factor, 1, -1) for factor in (a, b))
-        squares = [log_column_squares(xp.ascontiguousarray(c.reshape(len(c), -1, a.shape[1]))) for c in columns]
+        squares = [
+            log_column_squares(xp.ascontiguousarray(c.reshape(len(c), -1, a.shape[1])))
+            for c in columns
+        ]
         return xp.maximum((squares[0] + squares[1]) / 2, FLOOR)
 
     def flops(self, n: int, A: float | Array, B: int) -> float | Array:

@@ -29,11 +29,19 @@ class Direct(Hook):
     trained: bool = False
     """Whether B is a parameter: `learn` then fills its gradient."""
 
-    def __init__(self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = normal) -> None:
+    def __init__(
+        self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = normal
+    ) -> None:
         super().__init__()
-        self.outputs, self.shape, self.init = outputs, (shape,) if isinstance(shape, int) else shape, init
+        self.outputs, self.shape, self.init = (
+            outputs,
+            (shape,) if isinstance(shape, int) else shape,
+            init,
+        )
         if outputs < 1 or not self.shape or min(self.shape) < 1:
-            raise ValueError(f"expected outputs and a shape of at least 1 each, got {outputs} and {shape}")
+            raise ValueError(
+                f"expected outputs and a shape of at least 1 each, got {outputs} and {shape}"
+            )
         if init is zeros and not self.trained:
             raise ValueError(
                 f"expected initial values of B that are not zero, which {type(self).__name__} never changes, got zeros"
@@ -45,9 +53,13 @@ class Direct(Hook):
         """D: how many activations an example has here."""
         return math.prod(self.shape)
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         K, D = self.outputs, self.activations
-        drawn = streams.draw(Purpose.FEEDBACK, index, sample=lambda generator: self.init(generator, K, D))
+        drawn = streams.draw(
+            Purpose.FEEDBACK, index, sample=lambda generator: self.init(generator, K, D)
+        )
         values = np.broadcast_to(drawn.astype(dtype), (streams.replicas, K, D)).copy()
         self.b = Parameter(to_device(values, device), feedback=True)
         self.streams, self.number = streams, index
@@ -55,19 +67,25 @@ class Direct(Hook):
 
     def parameters(self) -> list[Parameter]:
         if not hasattr(self, "b"):
-            raise ValueError(f"expected an initialised {self}, got one without B; call network.initialise(streams)")
+            raise ValueError(
+                f"expected an initialised {self}, got one without B; call network.initialise(streams)"
+            )
         return [self.b] if self.trained else []
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         if x.shape[2:] != self.shape:
-            raise ValueError(f"{self}: expected activations [R, M, {', '.join(map(str, self.shape))}], got {x.shape}")
+            raise ValueError(
+                f"{self}: expected activations [R, M, {', '.join(map(str, self.shape))}], got {x.shape}"
+            )
         self.x = x
         return x
 
     def listens(self, step: Step) -> bool:
         return step.probing
 
-    def backward(self, g: Any, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Any, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         if not step.probing:
             error = self.error(step)
             self.learn(error, step)
@@ -77,7 +95,9 @@ class Direct(Hook):
     def error(self, step: Step) -> Array:
         """Return what is sent back [R, M, K]."""
         if step.teacher is None:
-            raise ValueError(f"{self}: expected a step with its loss, got none; run it by backprop, which gives it one")
+            raise ValueError(
+                f"{self}: expected a step with its loss, got none; run it by backprop, which gives it one"
+            )
         error = step.teacher.backward()
         if error.shape[-1] != self.outputs:
             raise ValueError(

@@ -37,13 +37,19 @@ class DKP(Direct):
         super().__init__(outputs, shape, init)
         self.product = Product(estimator)
 
-    def initialise(self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0) -> None:
+    def initialise(
+        self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
+    ) -> None:
         super().initialise(streams, dtype, device, index)
         self.product.forget()
 
     def learn(self, error: Array, step: Step) -> None:
         M = error.shape[1]
-        a = array_module(error).broadcast_to(self.x, (len(error), *self.x.shape[1:])).reshape(len(error), M, -1)
+        a = (
+            array_module(error)
+            .broadcast_to(self.x, (len(error), *self.x.shape[1:]))
+            .reshape(len(error), M, -1)
+        )
         own_step = step if step.feedback_lr is None else replace(step, lr=step.feedback_lr)
         self.b.grad = self.product(error, a, step.noise.get(self), own_step, inputs=self.outputs)
 

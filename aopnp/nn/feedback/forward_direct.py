@@ -22,13 +22,17 @@ class FDFA(Direct):
     output_tangent: Array | None = None
     """d [R, M, K], until the backward pass has used it."""
 
-    def __init__(self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = zeros) -> None:
+    def __init__(
+        self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = zeros
+    ) -> None:
         super().__init__(outputs, shape, init)
 
     def perturb(self, step: Step) -> None:
         """Draw the tangent u of the activations that the last forward pass has left here."""
         xp, x = array_module(self.x), self.x
-        drawn = self.streams.normal(Purpose.NOISE, self.number, step=step.index, size=x[0].size, xp=xp)
+        drawn = self.streams.normal(
+            Purpose.NOISE, self.number, step=step.index, size=x[0].size, xp=xp
+        )
         self.perturbation = drawn.astype(x.dtype).reshape(-1, *x.shape[1:])
 
     def learn(self, error: Array, step: Step) -> None:

@@ -25,7 +25,9 @@ class Hook(Layer):
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         return x
 
-    def backward(self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True) -> Array | None:
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
         if step.probing:
             self.true = g
         elif self.true is not None:
@@ -45,7 +47,9 @@ class Hook(Layer):
 
     def observations(self) -> dict[str, Array]:
         angles, self._angles = self._angles, []
-        return {"alignment_angle": array_module(*angles).stack(angles, -1).mean(-1)} if angles else {}
+        return (
+            {"alignment_angle": array_module(*angles).stack(angles, -1).mean(-1)} if angles else {}
+        )
 
 
 def _angle(a: Array, b: Array) -> Array:

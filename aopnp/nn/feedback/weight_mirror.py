@@ -26,7 +26,9 @@ class WeightMirror(Feedback):
     advances = True
 
     def __post_init__(self) -> None:
-        if not (0 < self.rate < np.inf and 0 < self.decay < 1 and self.rows >= 1 and self.every >= 1):
+        if not (
+            0 < self.rate < np.inf and 0 < self.decay < 1 and self.rows >= 1 and self.every >= 1
+        ):
             raise ValueError(
                 f"expected a finite rate > 0, decay above 0 and below 1, rows and every of at least 1, got {self}; "
                 "without decay the matrix would grow without limit"

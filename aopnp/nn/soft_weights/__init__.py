@@ -12,7 +12,9 @@ SOFT_WEIGHTS: dict[str, Storage] = {
     "6-bit": Levels(6),
     "5-bit": Levels(5),
     "4-bit": Levels(4),
-    "memoryless": Levels(1),  # a bit flips with probability clip(eta w g / 2, 0, 1); also what Bop flips
+    "memoryless": Levels(
+        1
+    ),  # a bit flips with probability clip(eta w g / 2, 0, 1); also what Bop flips
     "naive": Levels(1, "nearest"),  # w <- sign(w - eta g), which freezes where eta |g| < 1
 }
 

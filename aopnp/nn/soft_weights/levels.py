@@ -35,7 +35,9 @@ class Levels(Storage):
 
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or not 1 <= self.bits <= 8:
-            raise ValueError(f"expected soft weights of 1 to 8 bits, got {self.bits}; more is what FloatLatent is for")
+            raise ValueError(
+                f"expected soft weights of 1 to 8 bits, got {self.bits}; more is what FloatLatent is for"
+            )
         if self.rounding not in ("stochastic", "nearest"):
             raise ValueError(f"expected the rounding stochastic or nearest, got {self.rounding!r}")
 
@@ -57,5 +59,7 @@ class Levels(Storage):
         return ((2.0 * unpack_levels(value, S=S) - self.top) / self.top).astype(dtype)
 
     def move(self, value: Array, d: Array, uniform: Callable[[], Array]) -> None:
-        chance = uniform() if self.rounding == "stochastic" else array_module(value).full((1, 1), 0.5)
+        chance = (
+            uniform() if self.rounding == "stochastic" else array_module(value).full((1, 1), 0.5)
+        )
         move_levels(value, d, chance)

@@ -20,7 +20,14 @@ Uniform: TypeAlias = Callable[[int, int, Any], Array]
 class SoftWeight(Parameter):
     """`value` is what `storage` holds of s, which lies as dense weights do in memory: as [R, P, N]."""
 
-    def __init__(self, s: Array, storage: Storage, uniform: Uniform, device: str = "cpu", step_factor: float = 1.0):
+    def __init__(
+        self,
+        s: Array,
+        storage: Storage,
+        uniform: Uniform,
+        device: str = "cpu",
+        step_factor: float = 1.0,
+    ):
         """Hold s [R, N, P], on the host, on `device`. Every displacement is multiplied by `step_factor`."""
         super().__init__(to_device(storage.store(self._flat(s)), device))
         self.storage, self.uniform, self.step_factor = storage, uniform, step_factor
@@ -65,4 +72,8 @@ class SoftWeight(Parameter):
 
     @staticmethod
     def _flat(weights: Array) -> Array:
-        return array_module(weights).ascontiguousarray(weights.swapaxes(-1, -2)).reshape(len(weights), -1)
+        return (
+            array_module(weights)
+            .ascontiguousarray(weights.swapaxes(-1, -2))
+            .reshape(len(weights), -1)
+        )

@@ -44,7 +44,9 @@ class Activity(Strategy):
             w, rows = layer.weight, layer.x.shape[-2]
             u = draw(self.noise, trace, numbers[id(w)], directions, rows * layer.outputs, w.dtype)
             drawn.append(u.reshape(*u.shape[:2], rows, layer.outputs))
-        return drawn + [for_parameter(self.noise, trace, numbers[id(p)], directions) for p in others(trace)]
+        return drawn + [
+            for_parameter(self.noise, trace, numbers[id(p)], directions) for p in others(trace)
+        ]
 
     def derivative(self, trace: Trace, v: Tangents, state: Any) -> Array:
         """Return d_n [J, R, N] of every sample, or d [J, R, 1] of the batch."""
@@ -63,9 +65,13 @@ class Activity(Strategy):
     def add(self, trace: Trace, d: Array, v: Tangents, state: dict[Dense, Array]) -> None:
         layers, share = dense_layers(trace), d / (d.shape[-1] * trace.num_dir)
         for layer, u in zip(layers, v, strict=False):
-            of_rows = trace.xp.repeat(share, u.shape[-2] // share.shape[-1], -1)[..., None].astype(u.dtype)
+            of_rows = trace.xp.repeat(share, u.shape[-2] // share.shape[-1], -1)[..., None].astype(
+                u.dtype
+            )
             for j in range(len(u)):
-                state[layer] = state[layer] + of_rows[j] * u[j] if layer in state else of_rows[j] * u[j]
+                state[layer] = (
+                    state[layer] + of_rows[j] * u[j] if layer in state else of_rows[j] * u[j]
+                )
         for parameter, own in zip(others(trace), v[len(layers) :], strict=True):
             for each, direction in zip(share.sum(-1).astype(own.dtype), own, strict=True):
                 add_to(parameter, each.reshape(-1, *(1,) * (own.ndim - 2)) * direction)

@@ -36,7 +36,9 @@ class Aligned(Strategy):
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
-            raise ValueError(f"expected a share of the last estimate from 0 to below 1, got {self.share}")
+            raise ValueError(
+                f"expected a share of the last estimate from 0 to below 1, got {self.share}"
+            )
 
     def begin(self, trace: Trace, state: AlignedState | None) -> AlignedState | None:
         if state is None:
@@ -44,7 +46,9 @@ class Aligned(Strategy):
         # In the memory order of a running training: it may come from a file.
         return AlignedState([laid(u, p) for u, p in zip(state.u, trace.parameters, strict=True)])
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: AlignedState | None) -> Tangents:
+    def sample(
+        self, trace: Trace, directions: Sequence[int], state: AlignedState | None
+    ) -> Tangents:
         r = for_all("gaussian", trace, directions)
         if state is None:
             return r
@@ -56,7 +60,10 @@ class Aligned(Strategy):
     def add(self, trace: Trace, d: Array, v: Tangents, state: AlignedState | None) -> None:
         if state is not None and self.corrected:
             across, a = inner(v, state.u), self.share
-            v = [(own - _for(a * across, own[0]) * u) / (1 - a) for own, u in zip(v, state.u, strict=True)]
+            v = [
+                (own - _for(a * across, own[0]) * u) / (1 - a)
+                for own, u in zip(v, state.u, strict=True)
+            ]
         super().add(trace, d, v, state)
 
     def end(self, trace: Trace, state: AlignedState | None) -> AlignedState:
@@ -65,7 +72,9 @@ class Aligned(Strategy):
         length = length + (length == 0)  # of no estimate nothing is remembered
         return AlignedState([g / _for(length, g) for g in gradient])
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: AlignedState | None) -> Array:
+    def variance_factor(
+        self, trace: Trace, gradient: Sequence[Array], state: AlignedState | None
+    ) -> Array:
         a = self.share if state is not None else 0.0
         n, m, c = trace.n, trace.num_dir, trace.xp.full(len(gradient[0]), 0.0)
         if state is not None:

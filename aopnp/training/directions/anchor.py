@@ -13,7 +13,16 @@ from typing import Any
 
 from aopnp.arrays.backend import Array
 from aopnp.training.directions.entries import SPREAD, Noise, check, for_all, laid
-from aopnp.training.directions.strategy import Strategy, Tangents, Trace, add_to, along, gradients, inner, squared
+from aopnp.training.directions.strategy import (
+    Strategy,
+    Tangents,
+    Trace,
+    add_to,
+    along,
+    gradients,
+    inner,
+    squared,
+)
 
 
 @dataclass
@@ -35,16 +44,22 @@ class Anchor(Strategy):
     def __post_init__(self) -> None:
         check(self.noise)
         if self.every is not None and self.every < 1:
-            raise ValueError(f"expected every >= 1 steps between backward passes, or None, got {self.every}")
+            raise ValueError(
+                f"expected every >= 1 steps between backward passes, or None, got {self.every}"
+            )
         if not 0 <= self.decay < 1:
             raise ValueError(f"expected a decay from 0 to below 1, got {self.decay}")
 
     def begin(self, trace: Trace, state: AnchorState | None) -> AnchorState:
         if self.every is not None and (state is None or trace.step.index % self.every == 0):
-            trace.network.backward(trace.loss.backward(), replace(trace.step, teacher=trace.loss), needs_input=False)
+            trace.network.backward(
+                trace.loss.backward(), replace(trace.step, teacher=trace.loss), needs_input=False
+            )
             state = AnchorState(gradients(trace))
         if state is None:
-            return AnchorState([trace.xp.zeros(parameter.shape, parameter.dtype) for parameter in trace.parameters])
+            return AnchorState(
+                [trace.xp.zeros(parameter.shape, parameter.dtype) for parameter in trace.parameters]
+            )
         # In the memory order of a running training: it may come from a file.
         return AnchorState([laid(a, p) for a, p in zip(state.a, trace.parameters, strict=True)])
 

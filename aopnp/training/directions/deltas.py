@@ -31,11 +31,15 @@ def deltas(trace: Trace) -> list[Array]:
     listeners = [Listener(Exact()) for _ in layers]
     for layer, listener in zip(layers, listeners, strict=True):
         layer.weight_product = listener
-    trace.network.backward(trace.loss.backward(), replace(trace.step, teacher=trace.loss), needs_input=False)
+    trace.network.backward(
+        trace.loss.backward(), replace(trace.step, teacher=trace.loss), needs_input=False
+    )
     for layer, product in zip(layers, products, strict=True):
         layer.weight_product = product
     deltas = zip(layers, listeners, strict=True)
-    return [listener.delta.reshape(len(listener.delta), -1, layer.outputs) for layer, listener in deltas]
+    return [
+        listener.delta.reshape(len(listener.delta), -1, layer.outputs) for layer, listener in deltas
+    ]
 
 
 def activity_error(trace: Trace, gradient: Sequence[Array], *, signs: bool) -> Array | None:
@@ -52,7 +56,11 @@ def activity_error(trace: Trace, gradient: Sequence[Array], *, signs: bool) -> A
     groups = 1 if together else trace.loss.backward().shape[-2]
     inputs = [_with_one(trace, layer) for layer in dense_layers(trace)]
     pairs = [(_grouped(x, groups), _grouped(d, groups)) for x, d in zip(inputs, parts, strict=True)]
-    own = [gradient[i] for i, parameter in enumerate(trace.parameters) if any(parameter is p for p in rest)]
+    own = [
+        gradient[i]
+        for i, parameter in enumerate(trace.parameters)
+        if any(parameter is p for p in rest)
+    ]
     gamma: Any = sum((d * d).sum((-2, -1)) for _, d in pairs)
     if own:
         gamma = gamma + squared(own)[..., None]
@@ -60,7 +68,11 @@ def activity_error(trace: Trace, gradient: Sequence[Array], *, signs: bool) -> A
     for x, d in pairs:
         x2, d2, P = (x * x).sum(-1), (d * d).sum(-1), d.shape[-1]
         of_groups = ((x @ x.swapaxes(-1, -2)) * (d @ d.swapaxes(-1, -2))).sum((-2, -1))
-        total = total + (x2.sum(-1) * P * gamma + of_groups).sum(-1) - 2 * signs * (x2 * d2).sum((-2, -1))
+        total = (
+            total
+            + (x2.sum(-1) * P * gamma + of_groups).sum(-1)
+            - 2 * signs * (x2 * d2).sum((-2, -1))
+        )
     for g in own:
         total = total + g[0].size * gamma.sum(-1) + (1 - 2 * signs) * squared([g])
     return total / squared(gradient) / trace.num_dir

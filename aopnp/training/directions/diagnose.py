@@ -61,8 +61,12 @@ def measure(
     if draws < 1:
         raise ValueError(f"expected at least one draw, got {draws}")
     for layer in network.walk():
-        if isinstance(layer, Direct) or (isinstance(layer, Dense) and not isinstance(layer.feedback, Transpose)):
-            raise ValueError(f"expected a network whose backward pass gives the gradient, got feedback in {layer}")
+        if isinstance(layer, Direct) or (
+            isinstance(layer, Dense) and not isinstance(layer.feedback, Transpose)
+        ):
+            raise ValueError(
+                f"expected a network whose backward pass gives the gradient, got feedback in {layer}"
+            )
     step = step or Step(training=True)
     loss.forward(network.forward(x, step), target)
     trace = Trace(network, loss, step, streams, num_dir)
@@ -74,8 +78,15 @@ def measure(
     for draw in range(draws):
         estimate(strategy, replace(trace, first=draw * num_dir), copy.deepcopy(state))
         found = gradients(trace)
-        seen.append([_compared(found, g), *(_compared([found[i] for i in own], [g[i] for i in own]) for own in layers)])
-    numbers = trace.xp.stack([trace.xp.stack([trace.xp.stack(pair) for pair in each]) for each in seen])
+        seen.append(
+            [
+                _compared(found, g),
+                *(_compared([found[i] for i in own], [g[i] for i in own]) for own in layers),
+            ]
+        )
+    numbers = trace.xp.stack(
+        [trace.xp.stack([trace.xp.stack(pair) for pair in each]) for each in seen]
+    )
     host = to_host(numbers)
     return Measured(
         error=host[:, 0, 0],

@@ -26,12 +26,18 @@ def check(noise: str) -> None:
         raise ValueError(f"expected noise among {', '.join(SPREAD)}, got {noise!r}")
 
 
-def draw(noise: str, trace: Trace, number: int, directions: Sequence[int], size: int, dtype: Any) -> Array:
+def draw(
+    noise: str, trace: Trace, number: int, directions: Sequence[int], size: int, dtype: Any
+) -> Array:
     """Return noise [J, R or 1, size] of `dtype`, for the parameter or perturbation `number`."""
     streams, xp, step = trace.streams, trace.xp, trace.step.index
     if noise == "rademacher":
-        return streams.signs(Purpose.DIRECTIONS, number, step=step, size=size, xp=xp, copies=directions, dtype=dtype)
-    drawn = streams.normal(Purpose.DIRECTIONS, number, step=step, size=size, xp=xp, copies=directions)
+        return streams.signs(
+            Purpose.DIRECTIONS, number, step=step, size=size, xp=xp, copies=directions, dtype=dtype
+        )
+    drawn = streams.normal(
+        Purpose.DIRECTIONS, number, step=step, size=size, xp=xp, copies=directions
+    )
     return drawn.astype(dtype)
 
 
@@ -43,7 +49,9 @@ def for_parameter(noise: str, trace: Trace, number: int, directions: Sequence[in
 
 def for_all(noise: str, trace: Trace, directions: Sequence[int]) -> Tangents:
     """Return independent entries for every parameter."""
-    return [for_parameter(noise, trace, number, directions) for number in range(len(trace.parameters))]
+    return [
+        for_parameter(noise, trace, number, directions) for number in range(len(trace.parameters))
+    ]
 
 
 def shaped(flat: Array, p: Parameter) -> Array:

@@ -11,7 +11,12 @@ ROOM = 256 * 2**20
 
 
 def estimate(
-    strategy: Strategy, trace: Trace, state: Any, *, clip: float | None = None, at_once: int | None = None
+    strategy: Strategy,
+    trace: Trace,
+    state: Any,
+    *,
+    clip: float | None = None,
+    at_once: int | None = None,
 ) -> tuple[Any, Array]:
     """Fill the gradients of the step; return (the strategy's state, the share of clipped derivatives [R]).
 
@@ -42,5 +47,7 @@ def _fitting(trace: Trace) -> int:
     if trace.xp is array_module():
         return 1  # more would only leave the caches
     # By the shape of the numbers: soft weights are stored in fewer bytes than their tangents take.
-    bytes_each = sum(math.prod(parameter.shape) * parameter.dtype.itemsize for parameter in trace.parameters)
+    bytes_each = sum(
+        math.prod(parameter.shape) * parameter.dtype.itemsize for parameter in trace.parameters
+    )
     return max(1, ROOM // bytes_each)

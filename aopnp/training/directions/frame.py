@@ -25,7 +25,9 @@ class Frame(Strategy):
 
     def check_room(self, n: int, num_dir: int) -> None:
         if num_dir > n:
-            raise ValueError(f"expected at most n = {n} orthonormal directions, got num_dir = {num_dir}; lower it")
+            raise ValueError(
+                f"expected at most n = {n} orthonormal directions, got num_dir = {num_dir}; lower it"
+            )
 
     def begin(self, trace: Trace, state: Any) -> Any:
         self.check_room(trace.n, trace.num_dir)

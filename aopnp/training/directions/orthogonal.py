@@ -73,7 +73,9 @@ class Orthogonal(Strategy):
         replicas = len(trace.streams.runs) if len(set(trace.streams.runs)) > 1 else 1
         widths = [max(min(self.window, n // m - 1), 0) * m for n in sizes]
         dtype = trace.parameters[0].dtype
-        return Ring([xp.zeros((replicas, n, width), dtype) for n, width in zip(sizes, widths, strict=True)])
+        return Ring(
+            [xp.zeros((replicas, n, width), dtype) for n, width in zip(sizes, widths, strict=True)]
+        )
 
     def sample(self, trace: Trace, directions: Sequence[int], state: Ring) -> Tangents:
         fresh = self._tensors(trace, for_all("gaussian", trace, directions))
@@ -82,7 +84,9 @@ class Orthogonal(Strategy):
 
     def _direction(self, trace: Trace, r: Array, q: Array) -> Array:
         n, m = r.shape[-2:]
-        for _ in range(2 if q.shape[-1] else 0):  # once leaves the rounding of a long vector in the span
+        for _ in range(
+            2 if q.shape[-1] else 0
+        ):  # once leaves the rounding of a long vector in the span
             r = r - q @ (q.swapaxes(-1, -2) @ r)
         if self.scale == "unscaled":
             return r
@@ -95,7 +99,10 @@ class Orthogonal(Strategy):
         used = self._tensors(trace, v)
         if self.scale == "unscaled":
             factors = [self._factor(q, state.steps, trace.num_dir) for q in state.q]
-            v = [own * factor for own, factor in zip(v, factors * len(v) if self.flat else factors, strict=True)]
+            v = [
+                own * factor
+                for own, factor in zip(v, factors * len(v) if self.flat else factors, strict=True)
+            ]
         super().add(trace, d, v, state)
         for q, own in zip(state.q, used, strict=True):
             if q.shape[-1]:

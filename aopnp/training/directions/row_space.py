@@ -32,7 +32,11 @@ class RowSpace(Strategy):
     def begin(self, trace: Trace, state: Any) -> dict[int, Array]:
         """Return Q of the narrow layers, by the number of the weight; its bias is the parameter that follows."""
         numbers = {id(parameter): i for i, parameter in enumerate(trace.parameters)}
-        return {numbers[id(layer.weight)]: row_space(trace, layer) for layer in trace.network.walk() if narrow(layer)}
+        return {
+            numbers[id(layer.weight)]: row_space(trace, layer)
+            for layer in trace.network.walk()
+            if narrow(layer)
+        }
 
     def sample(self, trace: Trace, directions: Sequence[int], state: dict[int, Array]) -> Tangents:
         v: dict[int, Array] = {}
@@ -40,7 +44,9 @@ class RowSpace(Strategy):
             if i in state:
                 k, (N, P) = state[i].shape[-1], parameter.shape[1:]
                 r = draw(self.noise, trace, i, directions, k * P, parameter.dtype)
-                both = r.reshape(*r.shape[:2], P, k) @ state[i].swapaxes(-1, -2)  # as weights lie in memory
+                both = r.reshape(*r.shape[:2], P, k) @ state[i].swapaxes(
+                    -1, -2
+                )  # as weights lie in memory
                 v[i] = both[..., :N].swapaxes(-1, -2)
                 if both.shape[-1] > N:
                     v[i + 1] = both[..., N]
@@ -51,11 +57,15 @@ class RowSpace(Strategy):
     def end(self, trace: Trace, state: Any) -> None:
         """Forget Q: the next batch has another."""
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: dict[int, Array]) -> Array:
+    def variance_factor(
+        self, trace: Trace, gradient: Sequence[Array], state: dict[int, Array]
+    ) -> Array:
         dimensions: Any = trace.n
         for i, q in state.items():
             N1, P = q.shape[-2], gradient[i].shape[-1]
-            dimensions = dimensions + (trace.xp.rint((q * q).sum((-2, -1))) - N1) * P  # |Q|^2 is its rank
+            dimensions = (
+                dimensions + (trace.xp.rint((q * q).sum((-2, -1))) - N1) * P
+            )  # |Q|^2 is its rank
         factor = (dimensions + SPREAD[self.noise]) / trace.num_dir
         return trace.xp.full(len(gradient[0]), 1.0) * factor
 

@@ -58,4 +58,6 @@ class Shared(Strategy):
         means = self.block_means(trace, gradient)
         q = sum(math.ceil(entries(parameter) / self.block) for parameter in trace.parameters)
         lost = squared([g - mean for g, mean in zip(gradient, means, strict=True)])
-        return ((q + SPREAD[self.noise]) / trace.num_dir * squared(means) + lost) / squared(gradient)
+        return ((q + SPREAD[self.noise]) / trace.num_dir * squared(means) + lost) / squared(
+            gradient
+        )

@@ -22,9 +22,13 @@ class Backprop(Rule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.between, tuple):
-            raise TypeError(f"expected a tuple of functions, got {self.between!r}; write Backprop((function,))")
+            raise TypeError(
+                f"expected a tuple of functions, got {self.between!r}; write Backprop((function,))"
+            )
 
-    def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
+    def __call__(
+        self, network: Layer, loss: Loss, x: Array, target: Array, step: Step
+    ) -> tuple[Array, Array]:
         y = network.forward(x, step)
         value = loss.forward(y, target)
         step = replace(step, teacher=loss)

@@ -38,7 +38,9 @@ class ForwardGradient(Rule):
                 "ForwardGradient(DIRECTIONS['gaussian']())"
             )
         if not isinstance(num_dir, int) or num_dir < 1 or (at_once is not None and at_once < 1):
-            raise ValueError(f"expected at least one direction, got num_dir = {num_dir} and at_once = {at_once}")
+            raise ValueError(
+                f"expected at least one direction, got num_dir = {num_dir} and at_once = {at_once}"
+            )
         if clip is not None and not clip > 0:
             raise ValueError(f"expected a clip > 0 for the derivatives, or None, got {clip}")
         self.directions, self.num_dir, self.clip, self.at_once = directions, num_dir, clip, at_once
@@ -52,8 +54,13 @@ class ForwardGradient(Rule):
 
         ValueError for a network with feedback that is learned.
         """
-        parameters, dense = network.parameters(), [layer for layer in network.walk() if isinstance(layer, Dense)]
-        if any(parameter.feedback for parameter in parameters) or any(layer.feedback.trained for layer in dense):
+        parameters, dense = (
+            network.parameters(),
+            [layer for layer in network.walk() if isinstance(layer, Dense)],
+        )
+        if any(parameter.feedback for parameter in parameters) or any(
+            layer.feedback.trained for layer in dense
+        ):
             raise ValueError(
                 "expected a network without feedback that is learned, got one: forward gradients have no way back, "
                 "and the loss does not depend on it; leave it out"
@@ -63,7 +70,9 @@ class ForwardGradient(Rule):
             self.state = None
         self._trained, self._streams = parameters, streams
 
-    def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
+    def __call__(
+        self, network: Layer, loss: Loss, x: Array, target: Array, step: Step
+    ) -> tuple[Array, Array]:
         if self._streams is None:
             raise ValueError(
                 "expected a rule that has begun, got none: call begin(network, streams) first, as fit does"
@@ -71,7 +80,9 @@ class ForwardGradient(Rule):
         y = network.forward(x, step)
         value = loss.forward(y, target)
         trace = Trace(network, loss, step, self._streams, self.num_dir)
-        self.state, clipped = estimate(self.directions, trace, self.state, clip=self.clip, at_once=self.at_once)
+        self.state, clipped = estimate(
+            self.directions, trace, self.state, clip=self.clip, at_once=self.at_once
+        )
         if self.clip is not None:
             self._clipped.append(clipped)
         return value, y

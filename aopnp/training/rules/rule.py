@@ -15,7 +15,9 @@ class Rule:
     def begin(self, network: Layer, streams: Streams) -> None:
         """Get ready to train the initialised `network` with the random numbers of `streams`; `fit` calls this first."""
 
-    def __call__(self, network: Layer, loss: Loss, x: Array, target: Array, step: Step) -> tuple[Array, Array]:
+    def __call__(
+        self, network: Layer, loss: Loss, x: Array, target: Array, step: Step
+    ) -> tuple[Array, Array]:
         """Return (loss [R], outputs [R, M, P]) of the batch x [R or 1, M, N], with every `parameter.grad` filled."""
         raise NotImplementedError
 

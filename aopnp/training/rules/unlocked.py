@@ -29,7 +29,9 @@ class Unlocked(Backprop):
 
     def backward(self, network: Layer, g: Array, step: Step) -> None:
         if not isinstance(network, Chain):
-            raise ValueError(f"expected a Chain, whose layers can be told apart, got {type(network).__name__}")
+            raise ValueError(
+                f"expected a Chain, whose layers can be told apart, got {type(network).__name__}"
+            )
         segments = network.segments(step)
         gradients: list[Any] = [None] * (len(segments) - 1) + [g]
         running = [

@@ -18,5 +18,7 @@ class LowRank:
 
     def __call__(self, rank: int) -> Array:
         """Return the product [R, M, P] of both factors truncated to `rank`."""
-        left, right = ((U[..., :rank] * s[..., None, :rank]) @ Vh[..., :rank, :] for U, s, Vh in self.factors)
+        left, right = (
+            (U[..., :rank] * s[..., None, :rank]) @ Vh[..., :rank, :] for U, s, Vh in self.factors
+        )
         return left @ right
