@@ -1,4 +1,7 @@
-"""Knobs: numbers (K, decay, step size, alpha, beta) that all replicas share, or arrays [R] with one for each."""
+"""Numbers that may differ between replicas: K, decay, step size, a policy's alpha and beta.
+
+Each of them is a number that all replicas share, or an array [R] with one number for each replica.
+"""
 
 from typing import Any
 
@@ -7,14 +10,17 @@ import numpy as np
 from aopnp.arrays.backend import Array, array_module
 
 
-def each(knob: float | Array, replicas: int, dtype: Any = np.float64) -> Array:
-    """Return a number, [1] or [R], as a contiguous array [R] on the host."""
-    if isinstance(knob, np.ndarray) and knob.shape == (replicas,):
-        return np.ascontiguousarray(knob, dtype)
-    return np.full(replicas, knob, dtype)
+def replica_values(value: float | Array, replicas: int, dtype: Any = np.float64) -> Array:
+    """Return a number, [1] or [R] as a contiguous array [R] on the host."""
+    if isinstance(value, np.ndarray) and value.shape == (replicas,):
+        return np.ascontiguousarray(value, dtype)
+    return np.full(replicas, value, dtype)
 
 
-def per_replica(knob: float | Array, like: Array) -> Array:
-    """Return a number or [R] as an array that multiplies `like` [R, ...] replica by replica, in its dtype and place."""
-    values: Array = array_module(like).asarray(knob, like.dtype)
+def replica_factors(value: float | Array, like: Array) -> Array:
+    """Return a number or [R] as an array that multiplies `like` [R, ...] replica by replica.
+
+    The array has the dtype of `like` and lies on its device.
+    """
+    values: Array = array_module(like).asarray(value, like.dtype)
     return values.reshape(-1, *(1,) * (like.ndim - 1))

@@ -25,7 +25,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module, to_host
 from aopnp.arrays.kernels import log_norms
-from aopnp.arrays.per_replica import each
+from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.aop import AOP
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
@@ -107,7 +107,7 @@ class Automatic(Estimator):
         ):  # what is too large for a square is multiplied exactly
             w = xp.exp(log_norms(xp.ascontiguousarray(x), xp.ascontiguousarray(g)))
             return to_host(
-                fewest(w, xp.asarray(each(self.share, len(g))) * batch_variance(w, exact))
+                fewest(w, xp.asarray(replica_values(self.share, len(g))) * batch_variance(w, exact))
             )
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:

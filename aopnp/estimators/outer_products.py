@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import add_outer_products
-from aopnp.arrays.per_replica import each, per_replica
+from aopnp.arrays.per_replica import replica_factors, replica_values
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,10 @@ class OuterProducts:
 
     def add_to(self, w: Array, scale: float | Array) -> None:
         """w [R, N, P] += scale [R] (on the host) times this sum, in place."""
-        scales, transposed = array_module(w).asarray(each(scale, len(w))), w.swapaxes(-1, -2)
+        scales, transposed = (
+            array_module(w).asarray(replica_values(scale, len(w))),
+            w.swapaxes(-1, -2),
+        )
         if transposed.flags.c_contiguous:  # as a dense layer stores its weights
             add_outer_products(transposed, self.b, self.a, scales, self.count)
         else:
@@ -52,7 +55,7 @@ class SideBySide:
 
     def add_to(self, w: Array, scale: float | Array) -> None:
         """w [R, N, P] += scale [R] (on the host) times these gradients, in place."""
-        scales = each(scale, len(w))
+        scales = replica_values(scale, len(w))
         for where, gradient in self.parts:
             add_scaled(w[where], gradient, scales[where])
 
@@ -90,4 +93,4 @@ def add_scaled(w: Array, gradient: Gradient, scale: float | Array) -> None:
     if isinstance(gradient, OuterProducts | SideBySide):
         gradient.add_to(w, scale)
     else:
-        w += per_replica(scale, w) * gradient
+        w += replica_factors(scale, w) * gradient

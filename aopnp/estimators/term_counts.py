@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from aopnp.arrays.backend import Array
-from aopnp.arrays.per_replica import each
+from aopnp.arrays.per_replica import replica_values
 
 
 @runtime_checkable
@@ -86,7 +86,7 @@ class Kept(NamedTuple):
 
 def kept_of(size: Size, n: int, epoch: int, replicas: int) -> Kept:
     """Return how many of n terms `size` keeps. Raises ValueError where a fixed K is larger than n."""
-    k = each(size(n, epoch) if isinstance(size, SizeRule) else size, replicas, np.int64)
+    k = replica_values(size(n, epoch) if isinstance(size, SizeRule) else size, replicas, np.int64)
     if k.max() > n:
         raise ValueError(
             f"expected 0 <= K <= M = {n}, got k = {k.max()}; lower k or enlarge the batch"

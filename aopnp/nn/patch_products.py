@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import add_patch_products
-from aopnp.arrays.per_replica import each, per_replica
+from aopnp.arrays.per_replica import replica_factors, replica_values
 from aopnp.estimators.outer_products import OuterProducts
 from aopnp.nn.unfold import Geometry, numbers
 
@@ -31,11 +31,11 @@ class PatchProducts(OuterProducts):
         """w [R, A B C, P] += scale [R] (on the host) times this sum, in place."""
         xp, transposed, geometry = array_module(w), w.swapaxes(-1, -2), self.geometry
         if not transposed.flags.c_contiguous:  # not as a layer stores its weights
-            w += per_replica(scale, w) * self.dense()
+            w += replica_factors(scale, w) * self.dense()
             return
         filters = transposed.reshape(*transposed.shape[:2], *geometry.kernel, -1)
         scales, places = (
-            xp.asarray(each(scale, len(w))),
+            xp.asarray(replica_values(scale, len(w))),
             numbers(xp, geometry.stride, geometry.padding),
         )
         add_patch_products(filters, self.a, self.b, places, scales, self.count)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import per_replica
+from aopnp.arrays.per_replica import replica_factors
 from aopnp.estimators.outer_products import Gradient, dense
 from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
@@ -73,6 +73,6 @@ class Adam(Optimiser):
         if self.decoupled:
             self.shrink(w, lr)
         # The corrections are numbers on the host: 1 - beta^n would lose digits in a float32 array.
-        size = per_replica(lr / (1 - self.beta1**moments.updates), w)
+        size = replica_factors(lr / (1 - self.beta1**moments.updates), w)
         correction = math.sqrt(1 - self.beta2**moments.updates)
         w -= size * moments.mean / (xp.sqrt(moments.square) / correction + self.eps)

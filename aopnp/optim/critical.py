@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import per_replica
+from aopnp.arrays.per_replica import replica_factors
 from aopnp.estimators.memories.memory import check_decay
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
@@ -128,7 +128,7 @@ class Critical(Around):
         state = self.state[parameter]
         past = state.gradients[:, : state.count], state.priorities[:, : state.count]
         aggregated = (
-            AGGREGATIONS[self.aggregation](g, *past, per_replica(self.kappa, g))
+            AGGREGATIONS[self.aggregation](g, *past, replica_factors(self.kappa, g))
             if state.count
             else g
         )
@@ -146,7 +146,7 @@ class Critical(Around):
             comes_in = larger.reshape(-1, *(1,) * (g.ndim - 1))
             state.gradients[smallest] = xp.where(comes_in, g, state.gradients[smallest])
             state.priorities[smallest] = xp.where(larger, r, state.priorities[smallest])
-        state.priorities *= per_replica(self.decay, state.priorities)
+        state.priorities *= replica_factors(self.decay, state.priorities)
 
 
 def _norms(g: Array) -> Array:

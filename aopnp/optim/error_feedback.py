@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import each, per_replica
+from aopnp.arrays.per_replica import replica_factors, replica_values
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
 from aopnp.optim.gradient_transformation import Around
@@ -47,7 +47,7 @@ class ErrorFeedback(Around):
         return [self._applied(*one) for one in zip(parameters, gradients, lrs, strict=True)]
 
     def _applied(self, parameter: Parameter, g: Array, lr: Array) -> Array:
-        lr = each(lr, len(g))
+        lr = replica_values(lr, len(g))
         if not lr.min() > 0:
             raise ValueError(
                 f"expected step sizes > 0 under error feedback, got {lr.min()}; end training before"
@@ -55,7 +55,7 @@ class ErrorFeedback(Around):
         if parameter not in self.state:
             self.state[parameter] = Unapplied(array_module(g).zeros_like(g), lr.copy())
         state = self.state[parameter]
-        state.residual *= per_replica(state.lr_last / lr, g)
+        state.residual *= replica_factors(state.lr_last / lr, g)
         state.residual += g
         state.lr_last[...] = lr
         applied = largest(state.residual, self.share)

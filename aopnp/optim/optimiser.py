@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aopnp.arrays.backend import Array
-from aopnp.arrays.per_replica import per_replica
+from aopnp.arrays.per_replica import replica_factors
 from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
@@ -65,7 +65,7 @@ class Optimiser:
         """w <- (1 - lr wd) w in place: weight decay that passes through nothing else (Loshchilov and Hutter 2019)."""
         if self.weight_decay:
             # Not w (1 - lr wd): that factor would be rounded to float32, and a small decay lost.
-            w -= per_replica(lr * self.weight_decay, w) * w
+            w -= replica_factors(lr * self.weight_decay, w) * w
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
         """Return what is remembered of each of `parameters`; None where that is nothing."""

@@ -84,7 +84,7 @@ extern "C" __global__ void accumulate(T* a, T* b, const T* x, const T* g, const 
 
 accumulate = Kernel(
     "accumulate",
-    "T a[R,M,N], T b[R,M,P], T x[R|1,M,N], T g[R,M,P], T rho[R], bool fresh[R,M] -> float64 log_norms[R,M]",
+    "T a[R,M,N], T b[R,M,P], T x[R|1,M,N], T g[R,M,P], host T rho[R], bool fresh[R,M] -> float64 log_norms[R,M]",
     reference,
     cpu=_cpu,
     cuda=_CUDA,

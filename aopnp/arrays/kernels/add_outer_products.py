@@ -50,7 +50,7 @@ def _gemm(char: str) -> Any:
 
 add_outer_products = Kernel(
     "add_outer_products",
-    "T w[R,N,P], T a[R|1,K,N], T b[R|1,K,P], float64 scale[R], int64 count[R]",
+    "T w[R,N,P], T a[R|1,K,N], T b[R|1,K,P], host float64 scale[R], int64 count[R]",
     reference,
     cpu=_cpu,
     jit=False,

@@ -85,7 +85,7 @@ def strips(x: Array, stride: int, padding: int, J: int, B: int) -> Array:
 
 add_patch_products = Kernel(
     "add_patch_products",
-    "T w[R,P,A,B,C], T x[R|1,K,H,W,C], T g[R,K,I,J,P], int64 geometry[G], float64 scale[R], int64 count[R]",
+    "T w[R,P,A,B,C], T x[R|1,K,H,W,C], T g[R,K,I,J,P], int64 geometry[G], host float64 scale[R], int64 count[R]",
     reference,
     cpu=_cpu,
     jit=False,

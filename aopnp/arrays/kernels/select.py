@@ -112,7 +112,7 @@ extern "C" __global__ void select(const double* log_norms, const double* noise, 
 
 select = Kernel(
     "select",
-    "float64 log_norms[R,S], float64 noise[R|1,S], float64 alpha[R], float64 beta[R], int64 count[R]"
+    "float64 log_norms[R,S], float64 noise[R|1,S], host float64 alpha[R], host float64 beta[R], host int64 count[R]"
     " -> int64 rows[R,K], float64 weights[R,K]",
     reference,
     cpu=_cpu,

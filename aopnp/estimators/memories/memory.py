@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aopnp.arrays.backend import Array
-from aopnp.arrays.per_replica import each
+from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.ledger import Overhead, Terms
 from aopnp.estimators.outer_products import Gradient, OuterProducts
 from aopnp.estimators.policies import Selection
@@ -61,7 +61,7 @@ def carry_over(decay: float | Array, lr_last: Array, lr: Array) -> Array:
     With it the step size stays out of the memory: the estimate times lr is the paper's update, whatever the
     schedule (arXiv 2110.09164, augment and remember). All three lie on the host. Raises ValueError unless lr > 0.
     """
-    lr = each(lr, len(lr_last))
+    lr = replica_values(lr, len(lr_last))
     if not lr.min() > 0:
         raise ValueError(
             f"expected step sizes > 0 while a memory is on, got {lr.min()}; train without memory where lr is 0"

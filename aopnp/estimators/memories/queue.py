@@ -12,7 +12,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import log_norms
-from aopnp.arrays.per_replica import per_replica
+from aopnp.arrays.per_replica import replica_factors
 from aopnp.estimators.ledger import Overhead, Terms
 from aopnp.estimators.memories.memory import Candidates, Memory, carry_over, check_decay
 from aopnp.estimators.outer_products import OuterProducts
@@ -59,7 +59,7 @@ class QueueMemory(Memory):
 
     def candidates(self, state: QueueState, x: Array, g: Array, lr: Array) -> Candidates:
         xp, R = array_module(x, g), len(g)
-        rho = per_replica(carry_over(self.decay, state.lr_last, lr), state.x)
+        rho = replica_factors(carry_over(self.decay, state.lr_last, lr), state.x)
         a = xp.concatenate([rho * state.x, xp.broadcast_to(x, (R, *x.shape[1:]))], axis=1)
         b = xp.concatenate([rho * state.g, g], axis=1)
         slot = xp.arange(a.shape[1])

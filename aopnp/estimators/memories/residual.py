@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import per_replica
+from aopnp.arrays.per_replica import replica_factors
 from aopnp.estimators.ledger import Overhead, Terms
 from aopnp.estimators.memories.memory import Candidates, Memory, carry_over, check_decay
 from aopnp.estimators.outer_products import OuterProducts
@@ -44,7 +44,7 @@ class ResidualMemory(Memory):
 
     def candidates(self, state: ResidualState, x: Array, g: Array, lr: Array) -> Candidates:
         rho = carry_over(self.decay, state.lr_last, lr)
-        state.residual *= per_replica(rho**2, state.residual)
+        state.residual *= replica_factors(rho**2, state.residual)
         return Candidates(x, g, None)
 
     def keep(

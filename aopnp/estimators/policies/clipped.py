@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import each
+from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.policies.chances import mixed, relative, shares
 from aopnp.estimators.policies.draws import draw_independently, width
 from aopnp.estimators.policies.policy import Selection, check_draws
@@ -26,7 +26,7 @@ class ClippedBernoulli:
     def __call__(self, log_norms: Array, noise: Array, k: Array) -> Selection:
         check_draws(k)
         xp = array_module(log_norms, noise)
-        epsilon = xp.asarray(each(self.epsilon, len(log_norms)))[:, None]
+        epsilon = xp.asarray(replica_values(self.epsilon, len(log_norms)))[:, None]
         p = mixed(clipped(relative(log_norms), xp.asarray(k)), log_norms, epsilon)
         return draw_independently(p, log_norms, noise, width(k, log_norms.shape[1]))
 

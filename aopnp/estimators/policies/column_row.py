@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import each
+from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.policies.chances import mixed, relative, shares
 from aopnp.estimators.policies.draws import draw_with_replacement
 from aopnp.estimators.policies.policy import Selection, check_draws
@@ -25,7 +25,7 @@ class ColumnRowSampling:
     def __call__(self, log_norms: Array, noise: Array, k: Array) -> Selection:
         check_draws(k)
         xp = array_module(log_norms, noise)
-        epsilon = xp.asarray(each(self.epsilon, len(log_norms)))[:, None]
+        epsilon = xp.asarray(replica_values(self.epsilon, len(log_norms)))[:, None]
         chances = mixed(shares(relative(log_norms)), log_norms, epsilon)
         return draw_with_replacement(chances, noise, xp.asarray(k), int(k.max()))
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import each
+from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.policies.chances import mixed, relative, shares
 from aopnp.estimators.policies.draws import draw_with_replacement, first_of
 from aopnp.estimators.policies.largest_keys import k_best
@@ -55,7 +55,7 @@ class EnergySampling:
 def _smallest(P: Array, log_norms: Array, share: float | Array, k: Array) -> Array:
     """Return k' [R], at least k [R] and at most the number of slots that are not empty."""
     xp, (R, n) = array_module(P, log_norms), P.shape
-    wanted = xp.asarray(each(share, R))[:, None]
+    wanted = xp.asarray(replica_values(share, R))[:, None]
     sums = xp.cumsum(xp.sort(P, -1)[:, ::-1], -1)
     reached = xp.where(wanted < 1, (sums < wanted * sums[:, -1:]).sum(-1, keepdims=True) + 1, n)[
         :, 0

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import select
-from aopnp.arrays.per_replica import each
+from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.policies.policy import Selection
 
 
@@ -39,7 +39,11 @@ def _select(
     log_norms: Array, noise: Array, alpha: float | Array, beta: float | Array, k: Array
 ) -> Selection:
     xp, R = array_module(log_norms, noise), len(log_norms)
-    alphas, betas, count = xp.asarray(each(alpha, R)), xp.asarray(each(beta, R)), xp.asarray(k)
+    alphas, betas, count = (
+        xp.asarray(replica_values(alpha, R)),
+        xp.asarray(replica_values(beta, R)),
+        xp.asarray(k),
+    )
     # An empty list still has a column: padding, at weight 0.
     rows, weights = select(
         log_norms, xp.ascontiguousarray(noise), alphas, betas, count, K=max(1, int(k.max()))
