@@ -387,7 +387,7 @@ def few_steps(device, steps=7):
     rng, estimator = np.random.default_rng(0), Automatic(np.array([0.0, 0.1, 0.5]), every=3)
     layer, streams = Dense(5, 4, estimator), Streams(0, [0, 0, 0])
     layer.initialise(streams, np.float64, device)
-    noise = epoch_noise(layer, streams, 1, steps, 12)[layer]
+    noise = epoch_noise(layer, streams, 1, steps, 12)[layer.weight_product]
     chosen, optimiser = [], SGD(0.2)
     for t in range(steps):
         x, labels = rng.normal(size=(1, 12, 5)), rng.integers(0, 4, (1, 12))

@@ -67,7 +67,7 @@ def test_rows_longer_than_a_block_has_threads(name, order, device):
         arrays = []
         for spec in kernel.inputs:
             shape = [sizes[x.removesuffix("|1")] for x in spec.axes]
-            high = {"rows": sizes["M"], "count": sizes["K"] + 1, "fresh": 2}.get(spec.name, 5)
+            high = {"rows": sizes["M"], "count": sizes["K"] + 1, "cleared": 2}.get(spec.name, 5)
             values = rng.integers(1 if spec.name == "count" else 0, high, shape)
             arrays.append(values.astype(dtype if spec.dtype == "T" else spec.dtype))
         with thread_order(order):

@@ -122,7 +122,7 @@ def test_the_error_of_a_feature_map_has_a_column_for_each_of_its_numbers():
     hook, rng = whole(DFA(2, (3, 4, 5))), np.random.default_rng(0)
     x, error = integers(rng, (2, 6, 3, 4, 5)), integers(rng, (2, 6, 2))
     hook.forward(x)
-    e = hook.backward(None, Step(teacher=Given(error)))
+    e = hook.backward(None, Step(loss=Given(error)))
     b = hook.b.value.reshape(2, 2, 3, 4, 5)
     np.testing.assert_array_equal(e, np.einsum("rmk,rkhwc->rmhwc", error, b))
 
@@ -261,12 +261,12 @@ def test_layers_above_a_hook_multiply_by_no_transposed_weights(kind):
     network = whole(Chain(*lower, Dense(4, 6), kind(2, 6), Chain(Hook(), Dense(6, 2))))
     filled(network)
     layers = [layer for layer in network.walk() if isinstance(layer, Dense)]
-    spent = [layer.input_product.spent(layer.weight.value) for layer in layers]
+    spent = [layer.input_product.spent() for layer in layers]
     assert [bool(each) for each in spent] == [False, True, False, False]
     np.testing.assert_array_equal(spent[1]["flops"], 2 * 4 * 4 * 4)
     for layer in layers:
         np.testing.assert_array_equal(
-            layer.weight_product.spent(layer.weight.value)["flops"], 2 * 4 * layer.w[0].size
+            layer.weight_product.spent()["flops"], 2 * 4 * layer.w[0].size
         )
 
 
@@ -408,7 +408,7 @@ def test_dkps_schedule_is_its_own():
             t,
             optimiser.lr(t),
             training=True,
-            teacher=Given(error),
+            loss=Given(error),
             feedback_lr=optimiser.feedback_lr(t),
         )
         network.backward(None, step)
@@ -426,7 +426,7 @@ def steps_of(hook, optimiser, errors, activations, noise=None):
             optimiser.lr(t),
             own,
             True,
-            teacher=Given(error),
+            loss=Given(error),
             feedback_lr=optimiser.feedback_lr(t),
         )
         hook.forward(a, step)
@@ -450,7 +450,7 @@ def test_an_estimator_answers_for_dkps_gradient_and_its_memory_keeps_the_rest():
     kept_error, kept_a = hook.product.state.rows()
     owed = kept_error.swapaxes(-1, -2) @ kept_a
     np.testing.assert_array_equal(estimate + owed, error.swapaxes(-1, -2) @ flat)
-    assert hook.product.state.fresh.sum(1).tolist() == [2, 2]
+    assert hook.product.state.cleared.sum(1).tolist() == [2, 2]
     assert owed.any(axis=(1, 2)).all()
     assert (
         hook.spent()["flops"].tolist() == [2 * 5 * 2 * 6 + 2 * 2 * 2 * 6 + 2 * 5 * (2 + 6) * 2] * 2
@@ -471,17 +471,15 @@ def test_the_memory_of_dkp_meets_the_step_size_of_the_feedback():
     got = steps_of(hook, optimiser, errors, activations, noise)
     other, constant = Product(estimator), []
     for t in range(3):
-        step = Step(t, optimiser.feedback_lr(t), training=True)
-        expected = dense(product(errors[t], activations[t], noise, step, inputs=2))
-        np.testing.assert_array_equal(got[t], expected)
-        constant.append(
-            dense(other(errors[t], activations[t], noise, Step(t, np.array([0.5])), inputs=2))
-        )
+        step = Step(t, optimiser.feedback_lr(t), {product: noise}, training=True)
+        np.testing.assert_array_equal(got[t], dense(product(errors[t], activations[t], step)))
+        step = Step(t, np.array([0.5]), {other: noise})
+        constant.append(dense(other(errors[t], activations[t], step)))
     assert (got[2] != constant[2]).any()
     without = whole(DKP(2, 3, estimator=estimator))
     without.forward(activations[0])
     without.backward(
-        None, Step(noise={without: noise}, teacher=Given(errors[0]))
+        None, Step(noise={without: noise}, loss=Given(errors[0]))
     )  # no step size of its own
     np.testing.assert_array_equal(dense(without.b.grad), got[0])
 
@@ -509,10 +507,10 @@ def test_drtp_sends_the_targets_whatever_the_outputs_are():
     expected = -np.eye(3)[labels] @ hook.b.value / 4
     for _ in range(2):
         loss.forward(rng.normal(size=(2, 4, 3)), labels)
-        np.testing.assert_array_equal(hook.backward(None, Step(teacher=loss)), expected)
+        np.testing.assert_array_equal(hook.backward(None, Step(loss=loss)), expected)
     squared, target = MeanSquaredError(), integers(rng, (1, 4, 3))
     squared.forward(rng.normal(size=(2, 4, 3)), target)
-    np.testing.assert_array_equal(hook.error(Step(teacher=squared)), -target * (2 / 12))
+    np.testing.assert_array_equal(hook.error(Step(loss=squared)), -target * (2 / 12))
     y = integers(rng, (2, 4, 3))
     squared.forward(y, target)
     np.testing.assert_allclose(squared.backward(), 2 * y / 12 - squared.target_part(), atol=1e-15)
@@ -756,4 +754,4 @@ def test_wrong_use_gets_a_sentence(kind):
     with pytest.raises(
         ValueError, match=r"expected an error at 2 outputs, got 5; give the network's number"
     ):
-        hook.backward(None, Step(teacher=Given(np.ones((2, 3, 5)), np.ones((2, 3, 5)))))
+        hook.backward(None, Step(loss=Given(np.ones((2, 3, 5)), np.ones((2, 3, 5)))))

@@ -1,6 +1,7 @@
 """The table of feedbacks: what stands for W^T in a dense layer and in a convolution, frozen, trained or mirrored."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from aopnp.estimators.policies import POLICIES
 from aopnp.nn import Conv2d
 from aopnp.nn.feedback import (
     FEEDBACKS,
+    Feedback,
     Hook,
     KolenPollack,
     RandomFeedback,
@@ -227,7 +229,7 @@ def test_a_sampled_forward_product_samples_the_feedbacks_matrix_with_it(make, sh
 
 @EACH
 @EACH_LAYER
-def test_a_probing_pass_carries_the_true_gradient_and_leaves_no_trace(make, shape, feedback):
+def test_an_exact_copy_carries_the_true_gradient_and_leaves_no_trace(make, shape, feedback):
     memory = AOP(topk, 2, RowMemory())
     layer, x, g = prepared(make, shape, feedback, estimator=memory)
     plain, *_ = prepared(make, shape, Transpose())
@@ -236,8 +238,8 @@ def test_a_probing_pass_carries_the_true_gradient_and_leaves_no_trace(make, shap
     layer.forward(x, step)
     layer.spent()
     before = [v.copy() for v in matrices(layer)]
-    probed = layer.backward(g, Step(training=True, probing=True))
-    np.testing.assert_array_equal(probed, passes(plain, x, g)[1])
+    true = layer.exact_copy().backward(g, step)
+    np.testing.assert_array_equal(true, passes(plain, x, g)[1])
     assert layer.spent() == {}
     assert layer.weight_product.state is layer.weight.grad is layer.bias.grad is None
     for value, start in zip(matrices(layer), before, strict=True):
@@ -252,11 +254,11 @@ def test_saved_is_the_matrix_that_no_optimiser_moves_and_another_feedbacks_is_re
     layers["weight_mirror"].restore(layers["random"].saved())
     assert (layers["weight_mirror"].feedback_matrix.value == 9).all()
     with pytest.raises(
-        ValueError, match=r"Dense\(4, 6\): expected what was saved with the feedback Transpose\(\)"
+        ValueError, match=r"Dense\(4, 6\): expected a state saved with the feedback Transpose\(\)"
     ):
         layers["transpose"].restore(layers["random"].saved())
     with pytest.raises(
-        ValueError, match=r"with the feedback WeightMirror\(rate=0.01, .*\), got another's"
+        ValueError, match=r"with the feedback WeightMirror\(rate=0.01, .*\), got that of another"
     ):
         layers["weight_mirror"].restore(layers["transpose"].saved())
 
@@ -481,3 +483,33 @@ def test_what_is_no_feedback_is_refused(feedback):
         match=r"expected a feedback like RandomFeedback\(\), got .*FEEDBACKS has them by name",
     ):
         Dense(3, 2, feedback=feedback)
+
+
+@dataclass(frozen=True)
+class Signs(Feedback):
+    """Transports the signs of the weights, and keeps no matrix of its own."""
+
+    keeps = False
+
+    def matrix(self, w, b):
+        return np.sign(w)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda f: Dense(4, 3, feedback=f), lambda f: Conv2d(1, 3, 2, feedback=f)]
+)
+def test_a_feedback_without_a_matrix_of_its_own_is_asked_for_one(make):
+    """It would train by plain back-propagation, without a word, if only matrices that are kept counted."""
+    layer = make(Signs())
+    layer.initialise(Streams(0, range(2)))
+    x = np.random.default_rng(0).normal(size=(2, 5, 4))
+    if isinstance(layer, Conv2d):
+        x = x.reshape(2, 5, 2, 2, 1)
+    g = np.random.default_rng(1).normal(size=layer.forward(x).shape)
+    dx = layer.backward(g)
+    signs = make(Transpose())
+    signs.initialise(Streams(0, range(2)))
+    signs.weight.value[...] = np.sign(layer.weight.value)
+    signs.forward(x)
+    np.testing.assert_array_equal(dx, signs.backward(g))
+    assert layer.feedback_matrix is None

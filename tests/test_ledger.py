@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from aopnp import AOP, Exact, QueueMemory, ResidualMemory, RowMemory, bernoulli, topk
-from aopnp.estimators import ledger
-from aopnp.estimators.ledger import SPENT, Tally, Terms
+from aopnp.estimators.ledger import SPENT, Terms
+from aopnp.estimators.product import Product
 
 TERMS = Terms(n=10, A=6, B=4, flops=48, itemsize=8)
 LIKE = np.zeros((2, 3))
 
 
 def total(estimator, kept, share=None, steps=1):
-    tally = Tally()
+    product = Product(estimator)
     for _ in range(steps):
-        tally.add(estimator, LIKE, TERMS, kept, share)
-    return {name: value.tolist() for name, value in tally.spent(estimator, LIKE).items()}
+        product.count(TERMS, LIKE, kept, share)
+    return {name: value.tolist() for name, value in product.spent().items()}
 
 
 def test_exact_costs_its_product_and_nothing_else():
@@ -50,15 +50,15 @@ def test_what_a_policy_and_a_memory_cost(estimator, flops, moved):
 
 
 def test_a_loop_that_never_asks_keeps_few_steps_and_loses_none(monkeypatch):
-    monkeypatch.setattr(ledger, "LONGEST", 3)
+    monkeypatch.setattr("aopnp.estimators.product.LONGEST", 3)
     many = total(AOP(topk, 5), np.array([5, 6]), steps=10)
     assert many == {
         name: [10 * each for each in value]
         for name, value in total(AOP(topk, 5), np.array([5, 6])).items()
     }
-    tally = Tally()
+    counted = Product(Exact())
     for _ in range(10):
-        tally.add(Exact(), LIKE, TERMS)
-    assert max(len(steps) for steps in tally._steps.values()) < 3
-    assert tally.spent(Exact(), LIKE)["flops"].tolist() == [4800] * 2
-    assert tally.spent(Exact(), LIKE) == {}
+        counted.count(TERMS, LIKE, None)
+    assert len(counted.tally.entries) < 3
+    assert counted.spent()["flops"].tolist() == [4800] * 2
+    assert counted.spent() == {}

@@ -15,32 +15,37 @@ from aopnp import (
     RowMemory,
     Streams,
     fit,
+    randk,
     topk,
     weightedk,
 )
 from aopnp.arrays import to_host
 from aopnp.arrays.streams import Purpose
 from aopnp.estimators import side_by_side
+from aopnp.estimators.product import Product
 from aopnp.nn.layer import Layer
 from aopnp.training import epoch_noise
 from aopnp.training.selection_noise import EPOCH_SLOTS, LongNoise
 from tests.devices import ON_DEVICES, need
 
+PURPOSES = Purpose.SELECTION, Purpose.FORWARD_SELECTION, Purpose.INPUT_SELECTION
+
 
 class Slots(Layer):
-    """A layer that wants so many variates a step."""
+    """A layer with one product for each of `purposes`, a sum of so many terms."""
 
-    def __init__(self, slots):
-        self.slots = slots
+    def __init__(self, slots, purposes=(Purpose.SELECTION,)):
+        self.sums = {p.name: Product(AOP(randk, 0), slots, p) for p in purposes}
 
-    def noise_slots(self, batch_size):
-        return self.slots
+    def products(self):
+        return self.sums
 
 
-def noise_of(slots, runs=(1, 2), epoch=2, number=0, steps=3):
-    """Return the noise of layer `number` of a network in which all want so many."""
-    layers = [Slots(slots) for _ in range(number + 1)]
-    return epoch_noise(Chain(*layers), Streams(5, runs), epoch, steps, 4)[layers[number]]
+def noise_of(slots, runs=(1, 2), epoch=2, number=0, steps=3, purpose=Purpose.SELECTION):
+    """Return the noise of one product of layer `number`, in a network whose layers are all alike."""
+    layers = [Slots(slots, PURPOSES) for _ in range(number + 1)]
+    noise = epoch_noise(Chain(*layers), Streams(5, runs), epoch, steps, 4)
+    return noise[layers[number].products()[purpose.name]]
 
 
 def test_a_layer_of_few_slots_has_its_epoch_drawn_at_once():
@@ -51,6 +56,7 @@ def test_a_layer_of_few_slots_has_its_epoch_drawn_at_once():
     np.testing.assert_array_equal(noise, drawn[:, ::-1].transpose(2, 0, 1))
     assert isinstance(noise_of(EPOCH_SLOTS + 1), LongNoise)
     assert not epoch_noise(Slots(0), Streams(), 1, 2, 4)
+    assert not epoch_noise(Dense(3, 2), Streams(), 1, 2, 4)
 
 
 def test_the_early_slots_of_many_are_drawn_for_their_step_alone():
@@ -76,14 +82,15 @@ def test_more_slots_change_nothing_for_the_last_ones(few, more, t):
 
 
 @pytest.mark.usefixtures("short")
-def test_no_two_slots_steps_runs_epochs_or_layers_share_a_number():
+def test_no_two_slots_steps_runs_epochs_layers_or_products_share_a_number():
     drawn = [
-        noise_of(20, epoch=epoch, number=number)[t]
+        noise_of(20, epoch=epoch, number=number, purpose=purpose)[t]
         for epoch in (1, 2, 3)
         for number in (0, 1, 2)
         for t in (0, 1, 2)
+        for purpose in PURPOSES
     ]
-    assert np.unique(drawn).size == np.size(drawn) == 27 * 2 * 20
+    assert np.unique(drawn).size == np.size(drawn) == 81 * 2 * 20
     np.testing.assert_array_equal(noise_of(20)[1][1:], noise_of(20, runs=[2])[1])
     np.testing.assert_array_equal(
         noise_of(20)[1][1:], noise_of(20, runs=[2, 2])[1]
@@ -119,6 +126,7 @@ def test_on_a_device_lie_the_same_numbers_and_nobody_waits_for_them(device):
     xp = importlib.import_module(DEVICES[device])
     for slots in (3, EPOCH_SLOTS + 3):
         layer = Slots(slots)
+        (product,) = layer.products().values()
         with no_waiting():
-            there = epoch_noise(layer, Streams(5, (1, 2)), 2, 3, 4, xp)[layer][1]
+            there = epoch_noise(layer, Streams(5, (1, 2)), 2, 3, 4, xp)[product][1]
         np.testing.assert_array_equal(to_host(there), noise_of(slots)[1])

@@ -59,7 +59,7 @@ def test_what_looks_in_between_is_called_in_order_with_the_loss_of_this_batch_an
                     name,
                     seen is network,
                     own_loss is loss,
-                    step.teacher is loss,
+                    step.loss is loss,
                     step.index,
                     any(filled),
                 )
@@ -134,7 +134,7 @@ def test_the_angle_is_over_the_whole_batch_and_the_mean_of_its_measurements():
     hook, rng = Hook(), np.random.default_rng(0)
     pairs = rng.normal(size=(3, 2, 2, 5, 4))
     for true, injected in pairs:
-        assert hook.backward(true, Step(probing=True)) is true
+        assert hook.exact_copy().backward(true) is true
         assert hook.backward(injected) is injected
         assert hook.backward(injected) is injected  # nothing true to compare it with
     angles = []
@@ -151,7 +151,7 @@ def test_the_mean_angle_of_many_steps_in_a_stack_is_each_alone_bit_for_bit():
     def mean(pairs):
         hook = Hook()
         for true, injected in pairs:
-            hook.backward(true, Step(probing=True))
+            hook.exact_copy().backward(true)
             hook.backward(injected)
         return hook.observations()["alignment_angle"]
 
@@ -163,7 +163,7 @@ def test_the_mean_angle_of_many_steps_in_a_stack_is_each_alone_bit_for_bit():
 def test_parallel_gradients_whose_cosine_is_rounded_above_1_have_an_angle():
     hook, true = Hook(), np.random.default_rng(0).normal(size=(200, 5, 4))
     for factor, degrees in ((3.0, 0), (-3.0, 180)):
-        hook.backward(true, Step(probing=True))
+        hook.exact_copy().backward(true)
         hook.backward(factor * true)
         np.testing.assert_allclose(hook.observations()["alignment_angle"], degrees, atol=1e-5)
 
@@ -171,7 +171,7 @@ def test_parallel_gradients_whose_cosine_is_rounded_above_1_have_an_angle():
 def test_the_angle_of_large_and_small_gradients_in_float32_is_measured_in_float64():
     hook = Hook()
     for size in (1e-25, 1e25):
-        hook.backward(np.array([[[size, 0.0]]], np.float32), Step(probing=True))
+        hook.exact_copy().backward(np.array([[[size, 0.0]]], np.float32))
         hook.backward(np.array([[[size, size]]], np.float32))
         np.testing.assert_allclose(hook.observations()["alignment_angle"], [45], rtol=1e-7)
 
@@ -232,7 +232,7 @@ def test_a_step_on_a_device_waits_for_nothing(name):
     noise = epoch_noise(network, streams, 1, 2, 8, array_module(x))
     with no_waiting():
         for t in range(2):
-            own = {layer: each[t] for layer, each in noise.items()}
+            own = {product: each[t] for product, each in noise.items()}
             step = Step(t, moved_by.lr(t), own, training=True, feedback_lr=moved_by.feedback_lr(t))
             rule_for(network, MeasureAlignment())(network, loss, x, labels, step)
             moved_by.update(network.parameters(), step)
@@ -260,10 +260,10 @@ def deep(kind=DFA):
 def test_a_chain_falls_into_segments_that_can_go_back_in_any_order(kind):
     network, loss, (x, labels) = deep(kind), CrossEntropy(), data()
     network.initialise(Streams(0, range(2)))
-    segments = network.segments(TRAINING)
+    segments = network.segments()
     assert [len(segment.layers) for segment in segments] == [4, 4, 2, 1]
     assert [layer for segment in segments for layer in segment.layers] == list(network.layers)
-    assert [len(s.layers) for s in network.segments(Step(probing=True))] == [11]
+    assert [len(s.layers) for s in network.exact_copy().segments()] == [11]
 
     def gradients(backward):
         class InOrder(Backprop):
@@ -344,7 +344,7 @@ def test_an_exception_in_a_thread_surfaces_when_all_have_come_to_an_end(at):
     x, labels = data()
     with pytest.raises(FloatingPointError, match="broken"):
         Unlocked(workers=1)(network, CrossEntropy(), x[None], labels[None], TRAINING)
-    segments = network.segments(TRAINING)
+    segments = network.segments()
     broken = next(
         k
         for k, segment in enumerate(segments)
@@ -389,19 +389,19 @@ def test_a_residual_is_one_segment_and_listens_unless_all_its_branches_are_deaf(
     ]
     x, labels = data()
     for block, listens in cases:
-        assert block.listens(TRAINING) == listens
-        assert block.listens(Step(probing=True))
-        assert block.segments(TRAINING) == [block]
+        assert block.uses_upstream_gradient == listens
+        assert block.exact_copy().uses_upstream_gradient
+        assert block.segments() == [block]
         network = Chain(Dense(4, 4), block, Dense(4, 3))
         network.initialise(Streams(0, range(2)))
         backprop(network, CrossEntropy(), x[None], labels[None], TRAINING)
         last = network.layers[2]
-        assert bool(last.input_product.spent(last.weight.value)) == listens
+        assert bool(last.input_product.spent()) == listens
         assert all(
             np.isfinite(dense(p.grad)).all() and dense(p.grad).any() for p in network.parameters()
         )
         top = Chain(block, Dense(4, 3))
-        assert len(top.segments(TRAINING)) == (1 if listens else 2)
+        assert len(top.segments()) == (1 if listens else 2)
 
 
 # Tangents for FDFA

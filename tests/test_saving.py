@@ -346,9 +346,9 @@ def test_other_files_are_refused(tmp_path):
         tmp_path / "pickle.npz",
         "expected a network saved by aopnp, got .*Object arrays cannot be loaded",
     )
-    for header in ({"format": "aopnp network, version 2"}, [1]):
-        np.savez(tmp_path / "newer.npz", header=np.array(json.dumps(header)))
-        refused(tmp_path / "newer.npz", "expected a file of format 'aopnp network, version 1', got")
+    for header in ({"format": "aopnp network, version 1"}, [1]):
+        np.savez(tmp_path / "older.npz", header=np.array(json.dumps(header)))
+        refused(tmp_path / "older.npz", "expected a file of format 'aopnp network, version 2', got")
 
 
 class Stubborn(Layer):
@@ -450,7 +450,7 @@ def test_another_feedback_than_it_was_saved_with_is_refused(tmp_path):
     save(path, network("random"), SGD(0.1), streams=STREAMS, epoch=1)
     refused(
         path,
-        r"expected what was saved with the feedback Transpose\(\)",
+        r"expected a state saved with the feedback Transpose\(\)",
         network("transpose"),
         SGD(0.1),
     )
@@ -458,7 +458,7 @@ def test_another_feedback_than_it_was_saved_with_is_refused(tmp_path):
     save(path, network("transpose"), SGD(0.1), streams=STREAMS, epoch=1)
     refused(
         path,
-        r"expected what was saved with the feedback RandomFeedback\(\)",
+        r"expected a state saved with the feedback RandomFeedback\(\)",
         network("random"),
         SGD(0.1),
     )

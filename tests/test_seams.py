@@ -8,24 +8,28 @@ from hypothesis import strategies as st
 from aopnp import (
     AOP,
     SGD,
+    Chain,
     CrossEntropy,
     Dense,
     Exact,
+    NoMemory,
     QueueMemory,
     ResidualMemory,
     RowMemory,
     Streams,
+    Tanh,
     fit,
     randk,
     topk,
 )
 from aopnp.arrays import to_device, to_host
 from aopnp.estimators import Stacked, Step, Watched, side_by_side
-from aopnp.estimators.outer_products import dense
+from aopnp.estimators.outer_products import OuterProducts, dense
 from aopnp.estimators.policies import POLICIES, ColumnRowSampling, bernoulli, crs
 from aopnp.estimators.scores import Norms, WindowNorms
 from aopnp.estimators.term_counts import EpochRatios, Ratio
 from aopnp.nn import Conv2d
+from aopnp.training import epoch_noise
 from aopnp.verify import adjoint
 from tests.devices import ON_DEVICES, need
 
@@ -171,7 +175,7 @@ def test_mem_aop_with_conv2d_conserves(unit, policy, seed):
     else:
         owed = a.swapaxes(-1, -2) @ b
     np.testing.assert_array_equal(estimate + owed, whole)
-    assert layer.weight_product.state.fresh.sum() == 2 * 2
+    assert layer.weight_product.state.cleared.sum() == 2 * 2
 
 
 def test_patches_are_ranked_from_the_image_as_from_their_rows():
@@ -193,8 +197,16 @@ def test_patches_are_ranked_from_the_image_as_from_their_rows():
     assert layer.spent()["overhead_flops"][0] < watched.spent()["overhead_flops"][0]
 
 
-def slots(layer, product):
-    return layer.products[product].estimator.slots(layer._terms(5)[product])
+def own_noise(layer, noise, alone):
+    """Return product -> noise for the layer `alone`, from the noise of the stack that it is taken from."""
+    parts, start = {}, 0
+    for name, product in layer.products().items():
+        end = start + product.slots(5)
+        own = alone.products()[name]
+        if own.slots(5):
+            parts[own] = noise[:, end - own.slots(5) : end]
+        start = end
+    return parts
 
 
 @EACH
@@ -225,15 +237,7 @@ def test_replicas_train_as_each_alone(make):
         )
         alone.initialise(Streams(1, [r]))
         alone.forward(x[r : r + 1])
-        parts, end = [], step.noise[layer].shape[-1]
-        for name in (
-            "weight",
-            "input",
-            "forward",
-        ):  # each product's own noise, counted from its end
-            parts.insert(0, step.noise[layer][r : r + 1, end - slots(alone, name) : end])
-            end -= slots(layer, name)
-        own = Step(noise={alone: np.concatenate(parts, axis=1)}, training=True)
+        own = Step(noise=own_noise(layer, step.noise[layer][r : r + 1], alone), training=True)
         for stacked, one in zip(
             together, results(alone, x[r : r + 1], g[r : r + 1], own), strict=True
         ):
@@ -264,44 +268,92 @@ def test_the_same_on_a_device(make, device):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_noise_of_the_weight_gradient_does_not_depend_on_the_other_products():
-    """It lies last: adding a sampled forward product changes no selection of the weight gradient."""
-    rng, estimator = np.random.default_rng(0), AOP(randk, 2)
-    alone, x, g, step = prepared(LAYERS["dense"], rng, estimator=estimator)
-    both = LAYERS["dense"](estimator=estimator, input_gradient=AOP(randk, 2))
-    both.initialise(Streams(1, range(2)))
-    noise = np.concatenate([rng.gumbel(size=(2, 4)), step.noise[alone]], axis=1)
-    step = Step(noise={alone: step.noise[alone], both: noise}, training=True)
-    np.testing.assert_array_equal(results(alone, x, g, step)[2], results(both, x, g, step)[2])
-    only = LAYERS["dense"](input_gradient=AOP(randk, 2))
-    only.initialise(Streams(1, range(2)))
-    step = Step(noise=step.noise | {only: noise[:, :4].copy()}, training=True)
-    np.testing.assert_array_equal(results(only, x, g, step)[1], results(both, x, g, step)[1])
+def test_a_layers_noise_is_that_of_its_products_one_after_another():
+    """A step that is written by hand may give the noise of a layer, or of each product."""
+    rng = np.random.default_rng(0)
+    options = {
+        "forward": AOP(randk, 3),
+        "input_gradient": AOP(randk, 2),
+        "estimator": AOP(randk, 2),
+    }
+    layer, x, g, step = prepared(LAYERS["dense"], rng, **options)
+    noise = step.noise[layer]
+    assert noise.shape == (2, 6 + 4 + 5)
+    forward, back, weight = noise[:, :6], noise[:, 6:10], noise[:, 10:]
+    of_layer = results(layer, x, g, step)
+    products = {
+        layer.forward_product: forward,
+        layer.input_product: back,
+        layer.weight_product: weight,
+    }
+    of_products = results(layer, x, g, Step(noise=products, training=True))
+    for got, expected in zip(of_products, of_layer, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(
+        ValueError, match=r"expected selection noise of shape \[R or 1, 6\], got None"
+    ):
+        results(layer, x, g, Step(noise={layer.weight_product: weight}, training=True))
+
+
+def test_the_noise_of_a_product_does_not_depend_on_the_other_products():
+    """Not in `fit` either: whatever else a layer samples, its weight gradient selects the same rows."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(20, 6)), rng.integers(0, 4, 20)
+
+    def noise(**options):
+        layer = Dense(6, 4, **options)
+        layer.initialise(Streams(1))
+        layer.forward(data[0][None])
+        drawn = epoch_noise(layer, Streams(1), 2, 4, 5)
+        return {name: drawn[p] for name, p in layer.products().items() if p in drawn}
+
+    sampled = {
+        "forward": AOP(randk, 3),
+        "input_gradient": AOP(randk, 2),
+        "estimator": AOP(randk, 2),
+    }
+    together = noise(**sampled)
+    assert together.keys() == {"forward", "input", "weight"}
+    for option, name in (
+        ("forward", "forward"),
+        ("input_gradient", "input"),
+        ("estimator", "weight"),
+    ):
+        (alone,) = noise(**{option: sampled[option]}).values()
+        np.testing.assert_array_equal(alone, together[name])
+    queue = noise(**sampled | {"estimator": AOP(randk, 2, QueueMemory(3))})
+    np.testing.assert_array_equal(queue["input"], together["input"])
+    np.testing.assert_array_equal(queue["weight"][..., 3:], together["weight"])
 
 
 def test_the_ledger_by_hand():
-    """Dense 6 -> 4, M = 5, float64: forward keeps 3 of 6, the input gradient 2 of 4, the weight gradient 2 of 5."""
-    layer, x, g, step = prepared(
-        LAYERS["dense"],
-        np.random.default_rng(0),
-        estimator=AOP(topk, 2, RowMemory()),
-        forward=AOP(topk, 3),
-        input_gradient=AOP(crs, 2),
-    )
-    results(layer, x, g, step)
+    """Dense 6 -> 4, M = 5, float64: forward keeps 3 of 6, the input gradient 2 of 4, the weight gradient 2 of 5.
+
+    A memory of the weight gradient has an entry for each of the 6 inputs, also beside a forward
+    product that keeps 3 of them.
+    """
     M, N, P = 5, 6, 4
-    products = 2 * M * 3 * P + 2 * M * 3 * 2 + 2 * 2 * 3 * P
-    scores = 2 * N * (M + P) + 2 * P * (3 + M) + 2 * M * (3 + P)
-    scaling, memory = 2 * min(3, M), 2 * M * (3 + P)
-    assert layer.spent() == {
-        "flops": pytest.approx([products + scores + scaling + memory] * 2),
-        "exact_flops": pytest.approx([3 * 2 * M * N * P] * 2),
-        "overhead_flops": pytest.approx([scores + scaling + memory] * 2),
-        "bytes_moved": pytest.approx(
-            [16 * (3 * (M + P) + 2 * (3 + M) + 2 * (3 + P)) + 24 * M * (3 + P)] * 2
-        ),
-    }
-    assert layer.spent() == {}
+    for memory, wide in ((NoMemory(), 3), (RowMemory(), N)):
+        layer, x, g, step = prepared(
+            LAYERS["dense"],
+            np.random.default_rng(0),
+            estimator=AOP(topk, 2, memory),
+            forward=AOP(topk, 3),
+            input_gradient=AOP(crs, 2),
+        )
+        results(layer, x, g, step)
+        products = 2 * M * 3 * P + 2 * M * 3 * 2 + 2 * 2 * wide * P
+        scores = 2 * N * (M + P) + 2 * P * (3 + M) + 2 * M * (wide + P)
+        scaling, remembering = 2 * min(3, M), 2 * M * (N + P) if wide == N else 0
+        gathered = 2 * (3 + M) + 3 * (M + P) + 2 * (wide + P)
+        moved = 3 * M * (N + P) if wide == N else 0
+        assert layer.spent() == {
+            "flops": pytest.approx([products + scores + scaling + remembering] * 2),
+            "exact_flops": pytest.approx([3 * 2 * M * N * P] * 2),
+            "overhead_flops": pytest.approx([scores + scaling + remembering] * 2),
+            "bytes_moved": pytest.approx([16 * gathered + 8 * moved] * 2),
+        }
+        assert layer.spent() == {}
 
 
 def test_the_ledger_of_a_convolution_counts_the_products_behind_an_example():
@@ -420,3 +472,148 @@ def test_wrong_use_gets_a_sentence():
         TypeError, match="expected images of the weights' dtype float64, got float32"
     ):
         layer.forward(np.ones((1, 4, 5, 5, 2), np.float32))
+
+
+MEMORIES = {"residual": ResidualMemory(), "queue": QueueMemory(200)}
+
+
+def exact_gradient(make, layer, x, g, step, **forward):
+    """Return the weight gradient of the same layer with the same sample, nothing left out."""
+    twin = make(**forward)
+    twin.initialise(Streams(1, range(len(g))))
+    twin.weight.value[...] = layer.weight.value
+    noise = step.noise.get(layer.forward_product)
+    drawn = {} if noise is None else {twin.forward_product: noise}
+    own = Step(noise=drawn, training=True, epoch=step.epoch)
+    twin.forward(x, own)
+    twin.backward(g, own)
+    return dense(twin.weight.grad)
+
+
+@pytest.mark.parametrize("memory", ["residual", "queue"])
+@pytest.mark.parametrize("kind", ["dense", "conv", "conv by example"])
+@given(
+    policy=st.sampled_from(["topk", "randk", "weightedk", "firstk", "weighted"]),
+    size=st.sampled_from([1, 3, 5, EpochRatios((0.5, 1.0, 0.2))]),
+    seed=st.integers(0, 10**6),
+)
+def test_a_memory_beside_a_sampled_forward_product_loses_no_inputs_gradient(
+    memory, kind, policy, size, seed
+):
+    """Sum of updates + owed = sum of exact gradients, whichever inputs each step keeps (law 4)."""
+    if (memory, kind) == ("residual", "conv by example"):
+        return  # refused: a residual is a matrix
+    rng, make = np.random.default_rng(seed), LAYERS[kind]
+    forward = AOP(POLICIES[policy], size)
+    layer = make(estimator=AOP(topk, 2, MEMORIES[memory]), forward=forward)
+    layer.initialise(Streams(1, range(2)))
+    layer.weight.value[...] = rng.integers(-3, 4, layer.weight.shape)
+    applied = exact = 0
+    for epoch in (1, 2, 3):
+        x = inputs(layer, rng, integers=True)
+        shape = layer.forward(x).shape
+        g = rng.integers(-3, 4, shape).astype(float)
+        noise = {p: rng.gumbel(size=(2, p.slots(5))) for p in layer.products().values()}
+        step = Step(noise=noise, training=True, epoch=epoch)
+        layer.forward(x, step)
+        layer.backward(g, step)
+        applied = applied + dense(layer.weight.grad)
+        exact = exact + exact_gradient(make, layer, x, g, step, forward=forward)
+    state = layer.weight_product.state
+    if memory == "residual":
+        owed = state.residual
+    else:
+        pairs = OuterProducts(state.x, state.g, state.count)
+        expand = layer.weight_product.expand
+        owed = dense(pairs if expand is None else expand(pairs))
+    np.testing.assert_array_equal(applied + owed, exact)
+
+
+@given(policy=st.sampled_from(["topk", "randk", "firstk"]), seed=st.integers(0, 10**6))
+def test_the_row_memory_beside_a_sampled_forward_product_conserves(policy, seed):
+    """Estimate + memory = the augmented product of all inputs in their places, at every step (law 1)."""
+    rng = np.random.default_rng(seed)
+    forward = AOP(POLICIES[policy], 3)
+    layer = Dense(6, 4, AOP(topk, 2, RowMemory()), forward=forward)
+    layer.initialise(Streams(1, range(2)))
+    layer.weight.value[...] = rng.integers(-3, 4, layer.weight.shape)
+    a = b = 0
+    for _ in range(3):
+        x = inputs(layer, rng, integers=True)
+        g = rng.integers(-3, 4, (2, 5, 4)).astype(float)
+        noise = {layer.forward_product: rng.gumbel(size=(2, 6))}
+        step = Step(noise=noise | {layer.weight_product: np.zeros((2, 5))}, training=True)
+        layer.forward(x, step)
+        layer.backward(g, step)
+        seen = np.where(layer.sample.selection.mask(6)[:, None], x, 0)
+        augmented = (a + seen).swapaxes(-1, -2) @ (b + g)
+        a, b = layer.weight_product.state.rows()
+        assert a.shape == x.shape
+        owed = a.swapaxes(-1, -2) @ b
+        np.testing.assert_array_equal(dense(layer.weight.grad) + owed, augmented)
+
+
+def test_a_watcher_beside_a_sampled_forward_product_adds_up_each_weight_in_its_place():
+    rng = np.random.default_rng(0)
+    layer = Dense(6, 4, Watched(AOP(topk, 2)), forward=AOP(randk, 3))
+    layer.initialise(Streams(1, range(2)))
+    applied = exact = 0
+    for _ in range(4):
+        x, g = inputs(layer, rng, integers=True), rng.integers(-3, 4, (2, 5, 4)).astype(float)
+        noise = {layer.forward_product: rng.gumbel(size=(2, 6))}
+        step = Step(noise=noise | {layer.weight_product: np.zeros((2, 5))}, training=True)
+        layer.forward(x, step)
+        layer.backward(g, step)
+        applied = applied + dense(layer.weight.grad)
+        exact = exact + exact_gradient(LAYERS["dense"], layer, x, g, step, forward=AOP(randk, 3))
+    error = np.linalg.norm(applied - exact, axis=(1, 2)) / np.linalg.norm(exact, axis=(1, 2))
+    state = layer.weight_product.state
+    np.testing.assert_array_equal(state.exact_sum, exact)
+    np.testing.assert_array_equal(state.estimate_sum, applied)
+    # The mean over the steps ends with the error of the sums: the last one is known by itself.
+    seen = layer.observations()["running_error"] * 4
+    assert (seen > error).all()
+
+
+@EACH
+@pytest.mark.parametrize(("R", "J"), [(1, 1), (2, 1), (1, 3), (2, 3), (3, 2)])
+@pytest.mark.parametrize("policy", ["topk", "crs", "bernoulli"])
+def test_tangents_of_several_directions_go_through_the_sample_of_their_replica(make, policy, R, J):
+    """<backward(g), u> + <dW, V> = <g, tangent(u)> for every direction and replica."""
+    rng = np.random.default_rng(0)
+    forward = AOP(POLICIES[policy], 3)
+    layer, x, g, step = prepared(make, rng, R, forward=forward)
+    layer.forward(x, step)
+    dx = layer.backward(g, step)
+    u, v = rng.normal(size=(J, *x.shape)), rng.normal(size=(J, *layer.weight.shape))
+    layer.weight.tangent = v
+    moved = layer.tangent(u)
+    assert moved.shape == (J, *g.shape)
+    axes = tuple(range(2, u.ndim))
+    left = (dx * u).sum(axes) + (dense(layer.weight.grad) * v).sum((-2, -1))
+    np.testing.assert_allclose((g * moved).sum(tuple(range(2, moved.ndim))), left, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (AOP(topk, 4), AOP(POLICIES["uniform"], 4)),
+        (AOP(topk, 4, RowMemory()), Exact()),
+        (AOP(topk, 4, QueueMemory(5)), AOP(topk, 4, RowMemory())),
+    ],
+    ids=["two policies", "row memory beside exact", "queue beside row memory"],
+)
+@pytest.mark.parametrize("product", ["input_gradient", "forward"])
+def test_a_replica_samples_its_other_products_as_it_does_alone(first, second, product):
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(60, 12)), rng.integers(0, 3, 60)
+
+    def losses(estimator, replicas):
+        sampled = {product: AOP(POLICIES["uniform"], 2)}
+        network = Chain(Dense(12, 8), Tanh(), Dense(8, 3, estimator, **sampled))
+        streams = Streams(0, [0] * replicas)
+        network.initialise(streams)
+        options = {"streams": streams, "batch_size": 10, "epochs": 2}
+        return fit(network, CrossEntropy(), SGD(0.1), data, **options)["train_loss"][:, -1]
+
+    np.testing.assert_array_equal(losses(side_by_side([first, second]), 2), losses(second, 1))

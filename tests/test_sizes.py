@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aopnp import AOP, topk
 from aopnp.estimators import stack
-from aopnp.estimators.term_counts import EpochRatios, Ratio, SizeRule, check_size, kept_of
+from aopnp.estimators.term_counts import CountRule, EpochRatios, Ratio, check_count, counts_of
 
 counts = st.integers(1, 10_000)
 ratios = st.floats(0, 1)
@@ -17,7 +17,7 @@ ratios = st.floats(0, 1)
 
 def kept(size, n, epoch=1, R=1):
     """Return k [R]."""
-    return kept_of(size, n, epoch, R).k
+    return counts_of(size, n, epoch, R).k
 
 
 # Ratio.
@@ -120,7 +120,7 @@ def test_a_schedule_without_a_ratio_or_with_a_wrong_one_is_refused():
 
 def test_a_number_and_an_array_are_sizes_too():
     for size, expected in ((3, [3, 3]), (np.array([0, 5]), [0, 5]), (np.int64(2), [2, 2])):
-        check_size(size)
+        check_count(size)
         k = kept(size, 5, R=2)
         np.testing.assert_array_equal(k, expected)
         assert (type(k), k.dtype, k.shape) == (np.ndarray, np.int64, (2,))
@@ -131,7 +131,7 @@ def test_a_number_and_an_array_are_sizes_too():
     [(5, True, True), (4, False, False), (np.array([5, 4]), False, True)],
 )
 def test_it_is_known_who_keeps_everything(size, everything, partly):
-    of_five = kept_of(size, 5, 1, 2)
+    of_five = counts_of(size, 5, 1, 2)
     assert (of_five.everything, of_five.partly_everything) == (everything, partly)
 
 
@@ -139,9 +139,9 @@ def test_a_rule_of_ones_own_knows_the_number_of_terms_and_the_epoch():
     def halves(n, epoch):
         return n // 2**epoch
 
-    check_size(halves)
-    assert isinstance(halves, SizeRule)
-    assert not any(isinstance(size, SizeRule) for size in (3, np.array([3])))
+    check_count(halves)
+    assert isinstance(halves, CountRule)
+    assert not any(isinstance(size, CountRule) for size in (3, np.array([3])))
     assert [int(kept(halves, 100, epoch)[0]) for epoch in (1, 2, 3)] == [50, 25, 12]
 
 
@@ -150,10 +150,10 @@ def test_more_than_there_are_is_refused(size):
     with pytest.raises(
         ValueError, match="expected 0 <= K <= M = 5, got k = 6; lower k or enlarge the batch"
     ):
-        kept_of(size, 5, 1, 2)
+        counts_of(size, 5, 1, 2)
 
 
 @pytest.mark.parametrize("size", [0.5, 2.0, -1, np.array([0.5]), np.array([2, -1]), True, "3"])
 def test_what_is_no_number_of_terms_is_refused(size):
     with pytest.raises(ValueError, match="expected K to be an integer of at least 0, got k = "):
-        check_size(size)
+        check_count(size)

@@ -169,6 +169,7 @@ def test_a_draw_on_a_device_waits_for_nothing_and_moves_its_keys_once():
 
 def test_purposes_keep_their_numbers():
     names = ["INITIAL", "ORDER", "SELECTION", "NOISE", "FEEDBACK", "DIRECTIONS", "ROUNDING"]
+    names += ["FORWARD_SELECTION", "INPUT_SELECTION"]
     assert {p.name: p.value for p in Purpose} == {name: value for value, name in enumerate(names)}
     expected = np.random.default_rng(np.random.SeedSequence(3, spawn_key=(5, 2, 8, 1))).gumbel(
         size=4

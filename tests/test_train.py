@@ -388,7 +388,7 @@ def test_divergence_is_reported_where_it_happens_and_disturbs_no_other_replica()
     network1.initialise(streams)
     steps, losses = 0, []
     for e in range(1, epoch + 1):
-        noise = epoch_noise(network1, streams, e, 5, 8)[network1]
+        noise = epoch_noise(network1, streams, e, 5, 8)[network1.weight_product]
         for t, rows in enumerate(epoch_batches(streams, e, 40, 8)):
             with np.errstate(all="ignore"):
                 loss = MeanSquaredError()

@@ -20,7 +20,7 @@ from aopnp.arrays.kernels import philox, signs
 
 
 class Purpose(IntEnum):
-    """What a stream of random numbers is for; part of its key, so values must never be renumbered."""
+    """The use of a stream of random numbers; part of its key, so values must never be renumbered."""
 
     INITIAL = 0
     ORDER = 1
@@ -29,6 +29,8 @@ class Purpose(IntEnum):
     FEEDBACK = 4
     DIRECTIONS = 5
     ROUNDING = 6
+    FORWARD_SELECTION = 7
+    INPUT_SELECTION = 8
 
 
 class Streams:

@@ -30,7 +30,7 @@ from aopnp.estimators.aop import AOP
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
 from aopnp.estimators.ledger import Overhead, Terms
-from aopnp.estimators.outer_products import Gradient, Multiply, as_they_are, dense
+from aopnp.estimators.outer_products import Expand, Gradient, dense
 from aopnp.estimators.policies import bernoulli
 from aopnp.estimators.scores import Norms
 from aopnp.estimators.step import Step
@@ -63,6 +63,7 @@ class Automatic(Estimator):
     every: int = field(default=100, metadata={"shared": True})
 
     remembers = True  # its k is of an earlier step
+    refers_to_places = False
     # Answers with a matrix when it has multiplied all pairs out: one of the gradient's shape, whatever they stand for.
     factored = True
 
@@ -89,13 +90,13 @@ class Automatic(Estimator):
         state: AutomaticState,
         noise: Array | None,
         step: Step,
-        multiply: Multiply = as_they_are,
+        expand: Expand | None = None,
     ) -> Gradient:
         n, state.steps = g.shape[-2], state.steps + 1
         if step.index % self.every and n == state.terms:
             state.kept = state.kept + state.k / n
-            return AOP(bernoulli, state.k)(x, g, (), noise, step, multiply)
-        exact = dense(Exact()(x, g, (), None, step, multiply))
+            return AOP(bernoulli, state.k)(x, g, (), noise, step, expand)
+        exact = dense(Exact()(x, g, (), None, step, expand))
         state.k, state.terms, state.kept = self._choose(x, g, exact), n, state.kept + 1
         return exact
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
-from aopnp.estimators.outer_products import Multiply, OuterProducts, as_they_are
+from aopnp.estimators.outer_products import Expand, OuterProducts
 from aopnp.estimators.step import Step
 
 
@@ -22,11 +22,14 @@ class Exact(Estimator):
         state: Any,
         noise: Array | None,
         step: Step,
-        multiply: Multiply = as_they_are,
+        expand: Expand | None = None,
     ) -> OuterProducts:
         xp = array_module(x, g)
         x, g = xp.ascontiguousarray(x), xp.ascontiguousarray(g)
-        return multiply(OuterProducts(x, g, xp.full(len(g), x.shape[-2], np.int64)))
+        pairs = OuterProducts(x, g, xp.full(len(g), x.shape[-2], np.int64))
+        if expand is not None:
+            return expand(pairs)
+        return pairs
 
     def select(self, a: Array, b: Array, noise: Array | None, step: Step) -> None:
         return None

@@ -1,11 +1,11 @@
-"""The ledger: what the products of a layer cost, counted while they are made.
+"""The ledger: the cost of a layer's products, noted while they are made and added up when it is asked.
 
-    exact    n f flops for a sum of n terms of f flops each (f = 2 A B for outer products of A and of B numbers)
-    sampled  |S| f flops + overhead (scores, rescaling, memory); |S|(A + B) numbers gathered
+    exact    n f flops for a sum of n terms of f flops each (f = 2 A B for outer products of A and B numbers)
+    sampled  |S| f flops + overhead (scores, rescaling, memory); |S| (A + B) numbers gathered
 
-One multiply-add is two flops (Adelman et al. 2021, arXiv 1805.08079). Bytes count what is gathered and what a memory
-moves, not what the products read. Biases, activations, losses and optimisers are the same for every estimator and
-are left out.
+One multiply-add is two flops (Adelman et al. 2021, arXiv 1805.08079). Bytes count the gathered
+numbers and the traffic of a memory, not the reads of the products. Biases, activations, losses and
+optimisers cost the same for every estimator and are left out.
 """
 
 from collections.abc import Mapping
@@ -14,98 +14,103 @@ from typing import NamedTuple, Protocol
 from aopnp.arrays.backend import Array, array_module
 
 SPENT = ("flops", "exact_flops", "overhead_flops", "bytes_moved")
-"""What is counted: all flops, those of the exact product, those beside the products, bytes."""
+"""The entries of a bill: all flops, flops of the exact product, flops outside the products, bytes."""
+
+LONGEST = 4096
+"""Entries after which a tally adds up, so that a loop that never asks does not fill the memory."""
 
 
 class Terms(NamedTuple):
-    """The sum that an estimator sees: n terms, each of vectors of A and of B numbers; A is the layer's input side."""
+    """A sum as the ledger sees it: n terms, each of a vector of A numbers (input side) and one of B."""
 
     n: int
     A: int
     B: int
     flops: int
-    """Flops of one term: 2 A B, or of the product that stands behind it."""
+    """Flops of one term: 2 A B, unless a term is expanded to several outer products."""
     itemsize: int
 
 
+class Entry(NamedTuple):
+    """One step of one product."""
+
+    terms: Terms
+    kept: Array | None = None
+    """How many terms each replica multiplied [R]; None: all n."""
+    share: Array | None = None
+    """Share of the A numbers that a sampled forward product kept [R]; None: all."""
+
+
 class Overhead(NamedTuple):
-    """What an estimator spends beside the product of what it kept; numbers, or one a step and replica [T, R]."""
+    """Costs outside the product of the kept terms: numbers, or one for each step and replica [T, R]."""
 
     flops: float | Array = 0.0
     bytes_moved: float | Array = 0.0
 
 
 class Spender(Protocol):
-    """Whoever can say what it costs: an estimator."""
+    """Anything that can name its overhead: an estimator."""
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        """Return the overhead of steps that kept `kept` [T, R] terms of vectors of A (a number or [T, R])."""
+        """Return the overhead of steps that kept `kept` [T, R] terms of vectors of A numbers.
+
+        A is a number or [T, R].
+        """
         ...
 
 
-LONGEST = 4096
-"""Steps that are kept before they are added up, so that a loop that never asks does not fill the memory."""
-
-
 class Tally:
-    """The costs of one product since they were last asked for: cheap to add to, multiplied out when asked."""
+    """The steps of one product since their cost was last asked for."""
 
     def __init__(self) -> None:
-        self._steps: dict[Terms, list[tuple[Array | None, Array | None]]] = {}
+        self.entries: list[Entry] = []
         self._totals: dict[str, Array] = {}
 
-    def add(
-        self,
-        spender: Spender,
-        like: Array,
-        terms: Terms,
-        kept: Array | None = None,
-        share: Array | None = None,
-    ) -> None:
-        """Count a step that kept `kept` [R] terms, None for all, of which `share` [R] of the input side is left.
-
-        `like` [R, ...] says how many replicas there are, and where.
-        """
-        steps = self._steps.setdefault(terms, [])
-        steps.append((kept, share))
-        if len(steps) == LONGEST:
-            self._totals = self.spent(spender, like)
+    def add_up(self, spender: Spender, like: Array) -> None:
+        """Replace all entries by their total; `like` [R, ...] gives the replicas and the device."""
+        by_terms: dict[Terms, list[Entry]] = {}
+        for entry in self.entries:
+            by_terms.setdefault(entry.terms, []).append(entry)
+        self.entries = []
+        costs = [_cost(spender, like, terms, steps) for terms, steps in by_terms.items()]
+        self._totals = add_up(self._totals, *costs)
 
     def spent(self, spender: Spender, like: Array) -> dict[str, Array]:
         """Return the totals by the names of SPENT, float64 [R], and begin anew."""
-        costs = [self._total(spender, like, terms, steps) for terms, steps in self._steps.items()]
-        totals = add_up(self._totals, *costs)
-        self._steps, self._totals = {}, {}
+        self.add_up(spender, like)
+        totals, self._totals = self._totals, {}
         return totals
 
-    @staticmethod
-    def _total(
-        spender: Spender, like: Array, terms: Terms, steps: list[tuple[Array | None, Array | None]]
-    ) -> dict[str, Array]:
-        xp, R = array_module(like), len(like)
 
-        def stacked(values: list[Array | None], otherwise: float) -> Array:
-            if all(value is None for value in values):
-                return xp.full((len(values), R), otherwise)
-            rest = xp.full(R, otherwise)
-            return xp.stack([rest if value is None else value.astype(float) for value in values])
+def _cost(spender: Spender, like: Array, terms: Terms, steps: list[Entry]) -> dict[str, Array]:
+    xp, R = array_module(like), len(like)
 
-        kept = stacked([count for count, _ in steps], float(terms.n))
-        share = stacked([share for _, share in steps], 1.0)
-        overhead = spender.overhead(terms, kept, terms.A * share)
-        every_step = {
-            "flops": kept * share * terms.flops + overhead.flops,
-            "exact_flops": xp.full(kept.shape, float(terms.n * terms.flops)),
-            "overhead_flops": overhead.flops + 0 * kept,
-            "bytes_moved": overhead.bytes_moved + 0 * kept,
-        }
-        return {name: each.sum(0) for name, each in every_step.items()}
+    def stacked(values: list[Array | None], default: float) -> Array:
+        """Return the values of all steps [T, R], with `default` in the place of None."""
+        if all(value is None for value in values):
+            return xp.full((len(values), R), default)
+        rest = xp.full(R, default)
+        return xp.stack([rest if value is None else value.astype(float) for value in values])
+
+    kept = stacked([step.kept for step in steps], float(terms.n))
+    share = stacked([step.share for step in steps], 1.0)
+    overhead = spender.overhead(terms, kept, terms.A * share)
+    of_steps = {
+        "flops": kept * share * terms.flops + overhead.flops,
+        "exact_flops": xp.full(kept.shape, float(terms.n * terms.flops)),
+        "overhead_flops": overhead.flops + 0 * kept,
+        "bytes_moved": overhead.bytes_moved + 0 * kept,
+    }
+    return {name: values.sum(0) for name, values in of_steps.items()}
 
 
 def add_up(*costs: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the sum, name by name, of what parts have spent."""
+    """Return the sum of several bills, name by name."""
     totals: dict[str, Array] = {}
     for cost in costs:
         for name, value in cost.items():
-            totals[name] = totals[name] + value if name in totals else value
+            if name in totals:
+                totals[name] = totals[name] + value
+            else:
+                totals[name] = value
     return totals

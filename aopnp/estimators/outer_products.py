@@ -1,7 +1,7 @@
-"""A gradient in factored form: a sum of outer products that nobody has multiplied out yet.
+"""A gradient in factored form: a sum of outer products that has not been multiplied out yet.
 
-The weight gradient of a dense layer is `sum over k of a_k b_k^T`. Plain SGD adds it straight into the weights;
-whoever needs the matrix itself asks for `dense`.
+The weight gradient of a dense layer is `sum over k of a_k b_k^T`. Plain SGD adds it straight into the
+weights, without a temporary of their size; other optimisers ask for the matrix with `dense`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,27 +15,26 @@ from aopnp.arrays.per_replica import replica_factors, replica_values
 
 @dataclass(frozen=True)
 class OuterProducts:
-    """`sum over k < count[r] of a[r, k] b[r, k]^T`: a [R or 1, K, N], b [R, K, P], count [R] (zero beyond it)."""
+    """`sum over k < count[r] of a[r, k] b[r, k]^T`: a [R or 1, K, N], b [R, K, P], count [R].
+
+    Rows beyond the count are zero.
+    """
 
     a: Array
     b: Array
     count: Array
 
     def dense(self) -> Array:
-        """Return the sum as a matrix [R, N, P]."""
+        """Return the sum as a matrix [R, N, P], which lies in memory as a layer stores its weights."""
         shape = len(self.b), self.b.shape[-1], self.a.shape[-1]
-        out: Array = (
-            array_module(self.b).zeros(shape, self.b.dtype).swapaxes(-1, -2)
-        )  # as a dense layer's weights lie
+        out: Array = array_module(self.b).zeros(shape, self.b.dtype).swapaxes(-1, -2)
         self.add_to(out, 1.0)
         return out
 
     def add_to(self, w: Array, scale: float | Array) -> None:
         """w [R, N, P] += scale [R] (on the host) times this sum, in place."""
-        scales, transposed = (
-            array_module(w).asarray(replica_values(scale, len(w))),
-            w.swapaxes(-1, -2),
-        )
+        scales = replica_values(scale, len(w))
+        transposed = w.swapaxes(-1, -2)
         if transposed.flags.c_contiguous:  # as a dense layer stores its weights
             add_outer_products(transposed, self.b, self.a, scales, self.count)
         else:
@@ -61,35 +60,36 @@ class SideBySide:
 
 
 Gradient: TypeAlias = Array | OuterProducts | SideBySide
-"""What an estimator answers: a matrix [R, N, P], or one in factored form."""
+"""The answer of an estimator: a matrix [R, N, P], or one in factored form."""
 
 
-Multiply: TypeAlias = Callable[[OuterProducts], OuterProducts]
-"""What stands behind a pair of vectors: turns kept pairs into the outer products that they mean."""
+Expand: TypeAlias = Callable[[OuterProducts], OuterProducts]
+"""Expands kept pairs of vectors into outer products.
 
-
-def as_they_are(pairs: OuterProducts) -> OuterProducts:
-    """Return the pairs: each stands for its own outer product."""
-    return pairs
+For a convolution by example, a pair (image, output gradient) expands to the outer products of all its
+patches. None in the place of a function: each pair is one outer product.
+"""
 
 
 def dense(gradient: Gradient) -> Array:
     """Return `gradient` as a matrix [R, N, P]."""
-    return gradient.dense() if isinstance(gradient, OuterProducts | SideBySide) else gradient
+    if isinstance(gradient, OuterProducts | SideBySide):
+        return gradient.dense()
+    return gradient
 
 
-def kept(gradient: Gradient, n: int, replicas: int) -> Array:
-    """Return how many of the n outer products `gradient` multiplies, int64 [R]; a matrix answers for all of them."""
+def multiplied(gradient: Gradient, n: int, replicas: int) -> Array:
+    """Return how many of n outer products `gradient` multiplies, int64 [R]; a matrix stands for all n."""
     if isinstance(gradient, OuterProducts):
         return gradient.count
     if isinstance(gradient, SideBySide):
-        counts = [kept(part, n, where.stop - where.start) for where, part in gradient.parts]
+        counts = [multiplied(part, n, at.stop - at.start) for at, part in gradient.parts]
         return array_module(*counts).concatenate(counts)
     return array_module(gradient).full(replicas, n)
 
 
 def add_scaled(w: Array, gradient: Gradient, scale: float | Array) -> None:
-    """w [R, ...] += scale [R] * gradient, in place, without multiplying out what is in factored form."""
+    """w [R, ...] += scale [R] * gradient, in place; a factored gradient is not multiplied out."""
     if isinstance(gradient, OuterProducts | SideBySide):
         gradient.add_to(w, scale)
     else:

@@ -1,76 +1,153 @@
-"""One product of a layer: who estimates it, what that estimator remembers, and what it has cost."""
+"""One sum of outer products in a layer: its estimator, and the estimator's state, noise and costs."""
 
+import copy
 from typing import Any
 
 from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.streams import Purpose
 from aopnp.estimators.estimator import Estimator
-from aopnp.estimators.ledger import Tally, Terms, add_up
-from aopnp.estimators.outer_products import Gradient, Multiply, as_they_are, kept
+from aopnp.estimators.exact import Exact
+from aopnp.estimators.ledger import LONGEST, Entry, Tally, Terms, add_up
+from aopnp.estimators.outer_products import Expand, Gradient, multiplied
 from aopnp.estimators.policies import Selection
 from aopnp.estimators.step import Step
 
 
 class Product:
-    """A sum of outer products `A^T B` that `estimator` answers for in training steps."""
+    """`A^T B = sum over i of a_i b_i^T`, which `estimator` answers for in training steps.
 
-    def __init__(self, estimator: Estimator) -> None:
-        self.estimator = estimator
+    The sum has `terms` terms where the layer fixes their number, else one for each row of the batch.
+    `noise` names the stream of its selection noise: every product of a layer has one of its own.
+    """
+
+    expand: Expand | None = None
+    """Expands kept pairs into outer products; None: each pair is one."""
+    flops: int | None = None
+    """Flops of one term; None: 2 N P, those of one outer product."""
+    inputs: int | None = None
+    """Entries of a whole vector a_i; None: all that it has. For the ledger, as is `share`."""
+    share: Array | None = None
+    """Share of the entries of a_i that a sampled forward product kept [R]; None: all."""
+    rows: int | None = 1
+    """Rows that an example contributes; None: not known before a forward pass."""
+
+    def __init__(
+        self, estimator: Estimator, terms: int | None = None, noise: Purpose = Purpose.SELECTION
+    ) -> None:
+        self.estimator, self.terms, self.noise = estimator, terms, noise
+        self._draws = estimator.slots(1) > 0
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: no memory, nothing spent."""
+        """Begin anew: no memory, no costs."""
         self.state: Any = None
         self.tally = Tally()
-        self.beside = 0
-        """Flops that belong to the product and are none of its terms."""
+        self.extra_flops = 0
+        self._like: Array | None = None
 
-    def __call__(
-        self,
-        a: Array,
-        b: Array,
-        noise: Array | None,
-        step: Step,
-        *,
-        inputs: int,
-        share: Array | None = None,
-        multiply: Multiply = as_they_are,
-        flops: int | None = None,
-    ) -> Gradient:
-        """Return the estimate of A^T B [R, N, P] for a [R or 1, n, N] and b [R, n, P].
+    def exact_copy(self) -> "Product":
+        """Return the same sum with the exact estimator, without state and costs."""
+        twin = copy.copy(self)
+        twin.estimator, twin._draws = Exact(), False
+        twin.forget()
+        return twin
 
-        For the ledger: a has `inputs` numbers, of which `share` [R] is left where the layer's inputs are sampled.
-        `multiply` says what a pair stands for, `flops` what that costs (None: one outer product, 2 N P).
-        """
+    def __call__(self, a: Array, b: Array, step: Step) -> Gradient:
+        """Return the estimate of A^T B [R, N, P] for a [R or 1, n, N] and b [R, n, P]."""
         if self.state is None:
             self.state = self.estimator.start(a, b)
-        estimate = self.estimator(a, b, self.state, noise, step, multiply)
+        noise = self._noise_of(step)
+        estimate = self.estimator(a, b, self.state, noise, step, self.expand)
         n, B = b.shape[1:]
-        terms = Terms(n, inputs, B, flops or 2 * inputs * B, b.dtype.itemsize)
-        self.tally.add(self.estimator, b, terms, kept(estimate, n, len(b)), share)
+        A = self.inputs or a.shape[-1]
+        terms = Terms(n, A, B, self.flops or 2 * A * B, b.dtype.itemsize)
+        self.count(terms, b, multiplied(estimate, n, len(b)), self.share)
         return estimate
 
-    def exact(self, n: int, A: int, B: int, like: Array, share: Array | None = None) -> None:
-        """Count an exact product of n terms of A and B numbers that the caller has made, for R = len(like) replicas."""
-        self.tally.add(
-            self.estimator, like, Terms(n, A, B, 2 * A * B, like.dtype.itemsize), None, share
-        )
+    def select(self, a: Array, b: Array, step: Step, flops: int) -> Selection | None:
+        """Return which terms to keep, None for all; each term costs `flops`.
 
-    def select(
-        self, a: Array, b: Array, noise: Array | None, step: Step, flops: int
-    ) -> Selection | None:
-        """Return which terms to keep, None for all; a [R or 1, n, ...], b [R, n, ...], each term costs `flops`."""
-        selection = self.estimator.select(a, b, noise, step)
-        n, A, B = b.shape[1], a[0, 0].size, b[0, 0].size
-        count = None if selection is None else selection.count
-        self.tally.add(self.estimator, b, Terms(n, A, B, flops, b.dtype.itemsize), count)
+        a [R or 1, n, ...] and b [R, n, ...].
+        """
+        selection = self.estimator.select(a, b, self._noise_of(step), step)
+        terms = Terms(b.shape[1], a[0, 0].size, b[0, 0].size, flops, b.dtype.itemsize)
+        self.count(terms, b, None if selection is None else selection.count)
         return selection
 
-    def spent(self, like: Array) -> dict[str, Array]:
-        """Return, and reset, what the product has cost R = len(like) replicas."""
-        beside, self.beside = array_module(like).full(len(like), float(self.beside)), 0
-        own = {"flops": beside, "overhead_flops": beside} if beside[0] else {}
-        return add_up(own, self.tally.spent(self.estimator, like))
+    def count_exact(self, n: int, A: int, B: int, like: Array) -> None:
+        """Enter an exact product of n terms of A and B numbers, which the caller has made.
+
+        `like` [R, ...] gives the number of replicas, the device and the size of a number.
+        """
+        self.count(Terms(n, A, B, 2 * A * B, like.dtype.itemsize), like, None, self.share)
+
+    def count(
+        self, terms: Terms, like: Array, kept: Array | None, share: Array | None = None
+    ) -> None:
+        """Enter a step that multiplied `kept` [R] terms (None: all) into the ledger."""
+        if self._like is None:
+            self._like = array_module(like).empty(len(like))
+        entries = self.tally.entries
+        entries.append(Entry(terms, kept, share))
+        if len(entries) == LONGEST:
+            self.tally.add_up(self.estimator, self._like)
+
+    def slots(self, batch_size: int) -> int:
+        """Return how many variates of selection noise a step of M rows takes; 0 for none."""
+        if self.terms is not None:
+            return self.estimator.slots(self.terms)
+        if self.rows is None and self.estimator.slots(1):
+            raise ValueError(
+                "expected a forward pass before noise is drawn, got none: the layer does not know "
+                "yet how many patches an image has"
+            )
+        return self.estimator.slots(batch_size * (self.rows or 1))
+
+    def products(self) -> dict[str, "Product"]:
+        """Return itself: in `Step.noise` a product may be the key, or a layer of several."""
+        return {"": self}
+
+    def _noise_of(self, step: Step) -> Array | None:
+        """Return this product's selection noise [R or 1, slots] in a step; None where there is none."""
+        if not self._draws:
+            return None
+        if self in step.noise:
+            return step.noise[self]
+        for layer, values in step.noise.items():
+            products = layer.products().values()
+            if self in products:
+                return _part(values, list(products), self)
+        return None
+
+    def spent(self) -> dict[str, Array]:
+        """Return, and reset, the costs of all R replicas since the last call."""
+        if self._like is None:
+            return {}
+        bill = self.tally.spent(self.estimator, self._like)
+        if self.extra_flops:
+            flops = array_module(self._like).full(len(self._like), float(self.extra_flops))
+            bill = add_up({"flops": flops, "overhead_flops": flops}, bill)
+        self.extra_flops = 0
+        return bill
 
     def observations(self) -> dict[str, Array]:
-        """Return, and reset, what the estimator has measured."""
-        return {} if self.state is None else self.estimator.observations(self.state)
+        """Return, and reset, the measurements of the estimator."""
+        if self.state is None:
+            return {}
+        return self.estimator.observations(self.state)
+
+
+def _part(noise: Array, products: list[Product], wanted: Product) -> Array:
+    """Return the part of a layer's noise that belongs to the product `wanted`.
+
+    The parts lie one after another. Only the last product sums over the rows of the batch; it takes
+    what the others leave.
+    """
+    start = 0
+    for product in products:
+        if product is wanted:
+            break
+        start += product.slots(0)
+    if wanted is products[-1]:
+        return noise[..., start:]
+    return noise[..., start : start + wanted.slots(0)]

@@ -16,7 +16,7 @@ import numpy as np
 from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.ledger import Overhead, Terms
-from aopnp.estimators.outer_products import Gradient, Multiply, SideBySide, as_they_are
+from aopnp.estimators.outer_products import Expand, Gradient, SideBySide
 from aopnp.estimators.policies import Selection, every_row, side_by_side_selections
 from aopnp.estimators.step import Step
 
@@ -39,6 +39,18 @@ class Stacked(Estimator):
         return any(estimator.remembers for _, estimator in self.parts)
 
     @property
+    def refers_to_places(self) -> Array:
+        """Which replicas' estimators have an entry for each input [R].
+
+        If only some have, beside a sampled forward product all see the inputs in their places. The
+        others then equal themselves alone to rounding only.
+        """
+        wide = np.zeros(self.parts[-1][0].stop, bool)
+        for where, estimator in self.parts:
+            wide[where] = estimator.refers_to_places
+        return wide
+
+    @property
     def factored(self) -> bool:  # type: ignore[override]
         return all(estimator.factored for _, estimator in self.parts)
 
@@ -59,11 +71,11 @@ class Stacked(Estimator):
         state: list[Any],
         noise: Array | None,
         step: Step,
-        multiply: Multiply = as_they_are,
+        expand: Expand | None = None,
     ) -> SideBySide:
         def answer(where: slice, estimator: Estimator, own: Any) -> Gradient:
             own_noise, own_step = _own(estimator, where, g.shape[-2], noise, step)
-            return estimator(_share(x, where), g[where], own, own_noise, own_step, multiply)
+            return estimator(_share(x, where), g[where], own, own_noise, own_step, expand)
 
         return SideBySide(
             [

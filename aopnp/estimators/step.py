@@ -1,4 +1,4 @@
-"""What a pass through the network is told beside the data: the step it belongs to."""
+"""The step that a pass through the network belongs to: its number, step size, noise and loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ import numpy as np
 from aopnp.arrays.backend import Array
 
 
-class Teacher(Protocol):
-    """What direct feedback reads: the loss that the forward pass has just been given to."""
+class OutputLoss(Protocol):
+    """The part of a loss that direct feedback reads, after the loss has seen the outputs."""
 
     def backward(self) -> Array:
         """Return dloss/dy [R, M, P]."""
@@ -23,24 +23,25 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What a pass through the network needs beside the data."""
+    """The facts about a pass through the network that are not in its data."""
 
     index: int = 0
     """Number of the training step, counted from 0 over all epochs."""
     lr: Array = field(default_factory=lambda: np.ones(1))
     """Step size of every replica [R] (or [1] for all), on the host."""
     noise: Mapping[Any, Array] = field(default_factory=dict)
-    """Selection noise of the layers that want some: Gumbel variates [R or 1, slots]."""
+    """Selection noise, Gumbel variates [R or 1, slots], of each product that wants some.
+
+    A layer may be the key, too: the noise of its products one after another, in the order of
+    `Layer.products`.
+    """
     training: bool = False
     epoch: int = 1
     """Number of the epoch, counted from 1, as in a History."""
-    teacher: Teacher | None = None
+    loss: OutputLoss | None = None
     """The loss of this batch; only a backward pass has one."""
     feedback_lr: Array | None = None
     """Step size of parameters of the feedback path [R or 1], on the host; None: `lr`."""
-    probing: bool = False
-    """Whether this backward pass only carries the true gradient down: W^T in every layer, no direct feedback, nothing
-    estimated, learned or counted."""
 
 
 EVALUATION = Step()

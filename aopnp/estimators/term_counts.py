@@ -1,9 +1,9 @@
-"""How many outer products to keep: a number, one a replica, or a rule that knows how many there are.
+"""How many terms of a sum to keep: a number, one for each replica, or a rule.
 
     k = min(max(trunc(n ratio), minimal), n)            (Adelman et al. 2021, arXiv 1805.08079)
 
-Truncation, not rounding, of the floating-point product, as published: 100 * 0.29 keeps 28. A layer with n <= minimal
-terms is exact.
+The floating-point product is truncated, not rounded, as published: 100 * 0.29 keeps 28. A layer with
+n <= minimal terms is exact.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from aopnp.arrays.per_replica import replica_values
 
 
 @runtime_checkable
-class SizeRule(Protocol):
+class CountRule(Protocol):
     """A rule for k: `rule(n, epoch) -> k`, a number or [R]."""
 
     def __call__(self, n: int, epoch: int) -> float | Array:
-        """Return how many of n terms to keep in an epoch, which is counted from 1."""
+        """Return how many of n terms to keep in an epoch; epochs are counted from 1."""
         ...
 
 
-Size: TypeAlias = int | Array | SizeRule
+TermCount: TypeAlias = int | Array | CountRule
 """A number of terms, an array [R] of them, or a rule."""
 
 
@@ -42,12 +42,16 @@ class Ratio:
 
     def __call__(self, n: int, epoch: int) -> Array:
         """Return k, a number or [R]."""
-        return np.minimum(np.maximum(np.trunc(n * np.asarray(self.ratio)), self.minimal), n)
+        share = np.trunc(n * np.asarray(self.ratio))
+        return np.minimum(np.maximum(share, self.minimal), n)
 
 
 @dataclass(frozen=True)
 class EpochRatios:
-    """A schedule: the share `ratios[e - 1]` in epoch e, the last one from then on; at least `minimal` terms."""
+    """A schedule: the share `ratios[e - 1]` in epoch e, and the last one in all later epochs.
+
+    At least `minimal` terms are kept.
+    """
 
     ratios: tuple[float, ...]
     minimal: int = 1
@@ -59,39 +63,43 @@ class EpochRatios:
 
     def __call__(self, n: int, epoch: int) -> Array:
         """Return k."""
-        return Ratio(self.ratios[min(epoch, len(self.ratios)) - 1], self.minimal)(n, epoch)
+        ratio = self.ratios[min(epoch, len(self.ratios)) - 1]
+        return Ratio(ratio, self.minimal)(n, epoch)
 
 
-def check_size(size: Size) -> None:
+def check_count(count: TermCount) -> None:
     """Raise ValueError for a number K that is no integer of at least 0."""
-    if isinstance(size, SizeRule):
+    if isinstance(count, CountRule):
         return
-    k = np.asarray(size)
+    k = np.asarray(count)
     if k.dtype.kind not in "iu" or k.min() < 0:
         raise ValueError(
-            f"expected K to be an integer of at least 0, got k = {size!r}; keep 0 or more of the products"
+            f"expected K to be an integer of at least 0, got k = {count!r}; "
+            "keep 0 or more of the products"
         )
 
 
-class Kept(NamedTuple):
+class TermCounts(NamedTuple):
     """How many of n terms every replica keeps."""
 
     k: Array
     """int64 [R], on the host."""
     everything: bool
-    """Whether all replicas keep all."""
+    """Whether all replicas keep all terms."""
     partly_everything: bool
-    """Whether a replica keeps all."""
+    """Whether some replica keeps all terms."""
 
 
-def kept_of(size: Size, n: int, epoch: int, replicas: int) -> Kept:
-    """Return how many of n terms `size` keeps. Raises ValueError where a fixed K is larger than n."""
-    k = replica_values(size(n, epoch) if isinstance(size, SizeRule) else size, replicas, np.int64)
+def counts_of(count: TermCount, n: int, epoch: int, replicas: int) -> TermCounts:
+    """Return how many of n terms `count` keeps. Raises ValueError where a fixed K is larger than n."""
+    if isinstance(count, CountRule):
+        count = count(n, epoch)  # type: ignore[assignment]
+    k = replica_values(count, replicas, np.int64)  # type: ignore[arg-type]
     if k.max() > n:
         raise ValueError(
             f"expected 0 <= K <= M = {n}, got k = {k.max()}; lower k or enlarge the batch"
         )
-    return Kept(k, bool(k.min() == n), bool(k.max() == n))
+    return TermCounts(k, bool(k.min() == n), bool(k.max() == n))
 
 
 def _check_ratio(ratio: float | Array) -> None:

@@ -13,7 +13,7 @@ from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
 from aopnp.estimators.ledger import Overhead, Terms
-from aopnp.estimators.outer_products import Gradient, Multiply, as_they_are, dense
+from aopnp.estimators.outer_products import Expand, Gradient, dense
 from aopnp.estimators.policies import Selection
 from aopnp.estimators.step import Step
 
@@ -46,6 +46,10 @@ class Watched(Estimator):
     def factored(self) -> bool:  # type: ignore[override]
         return self.estimator.factored
 
+    @property
+    def refers_to_places(self) -> bool:
+        return True  # the running sums have an entry for each weight
+
     def slots(self, batch_size: int) -> int:
         return self.estimator.slots(batch_size)
 
@@ -59,10 +63,10 @@ class Watched(Estimator):
         state: WatchedState,
         noise: Array | None,
         step: Step,
-        multiply: Multiply = as_they_are,
+        expand: Expand | None = None,
     ) -> Gradient:
-        exact = dense(Exact()(x, g, (), None, step, multiply))
-        answer = self.estimator(x, g, state.inner, noise, step, multiply)
+        exact = dense(Exact()(x, g, (), None, step, expand))
+        answer = self.estimator(x, g, state.inner, noise, step, expand)
         estimate = dense(answer)
         state.exact_sum = state.exact_sum + exact
         state.estimate_sum = state.estimate_sum + estimate

@@ -2,13 +2,13 @@
 
     w = sign(s)        ds = dw        s <- clip(s - step, -1, 1)        (Courbariaux et al. 2016, algorithm 1)
 
-The straight-through estimator hands the gradient of w to s. `masked`, it stops where s lies at an end, ds = dw
-1[|s| < 1] (Rastegari et al. 2016, whose sign has such a gradient), and so do tangents: the derivative in direction v
-is <ds, v> exactly. A weight that has reached an end then stays there. Everything else is as in the layers with real
-weights: estimators, feedback, tangents of weights.
+The straight-through estimator passes the gradient of w on to s. With `masked` it stops where s lies at an
+end, ds = dw 1[|s| < 1] (Rastegari et al. 2016, whose sign has such a gradient), and so do tangents: the
+derivative in direction v is <ds, v> exactly. A weight that has reached an end then stays there.
+Everything else is as in the layers with real weights: estimators, feedback, tangents of weights.
 
-An optimiser goes around with `aopnp.optim.Displace`, or is `aopnp.optim.Bop`. Batch normalisation belongs after each of
-these layers, for the outputs are sums of N signs.
+These layers need the optimiser `aopnp.optim.SoftWeightUpdate` around another one, or `aopnp.optim.Bop`.
+Batch normalisation belongs after each of them, because the outputs are sums of N signs.
 """
 
 from typing import Any
@@ -27,10 +27,10 @@ from aopnp.nn.soft_weights import FloatLatent, Levels, SoftWeight, Storage
 
 
 class BinaryDense(Dense):
-    """A Dense, which says what the other arguments are, with weights -1 and 1 and soft ones held by `storage`.
+    """A Dense with weights -1 and 1, whose soft weights `storage` holds; it takes Dense's arguments, too.
 
-    Without a `bias`, which batch normalisation would take away again. `scaled` multiplies every step of the soft
-    weights by sqrt((fan_in + fan_out) / 1.5), as BinaryNet does.
+    It has no bias by default, which batch normalisation would take away again. `scaled` multiplies
+    every step of the soft weights by sqrt((fan_in + fan_out) / 1.5), as BinaryNet does.
     """
 
     weight: SoftWeight
@@ -48,12 +48,13 @@ class BinaryDense(Dense):
         super().__init__(*arguments, init=init, **options)
         if not isinstance(storage, Storage):
             raise TypeError(
-                f"expected a storage of soft weights, got {storage!r}; SOFT_WEIGHTS has them by name"
+                f"expected a storage of soft weights, got {storage!r}; "
+                "SOFT_WEIGHTS has them by name"
             )
         if masked and isinstance(storage, Levels) and storage.bits == 1:
             raise ValueError(
-                "expected soft weights of more than one bit with masked gradients, got one bit: every weight lies at "
-                "an end, and none would ever move; leave masked out"
+                "expected soft weights of more than one bit with masked gradients, got one bit: "
+                "every weight lies at an end, and none would ever move; leave masked out"
             )
         self.storage, self.with_bias, self.masked, self.scaled = storage, bias, masked, scaled
 
@@ -61,21 +62,24 @@ class BinaryDense(Dense):
         self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
     ) -> None:
         super().initialise(streams, dtype, device, index)
-
-        def uniform(step: int, n: int, xp: Any) -> Array:
-            return streams.uniform(Purpose.ROUNDING, index, step=step, size=n, xp=xp)
-
-        factor = ((self.inputs + self.fan_out) / 1.5) ** 0.5 if self.scaled else 1.0
-        self.weight = SoftWeight(to_host(self.weight.value), self.storage, uniform, device, factor)
+        self._streams, self._number = streams, index
+        factor = 1.0
+        if self.scaled:
+            factor = ((self.inputs + self.fan_out) / 1.5) ** 0.5
+        s = to_host(self.weight.value)
+        self.weight = SoftWeight(s, self.storage, self._rounding_noise, device, factor)
         if not self.with_bias:
             self.bias.value[...] = 0
 
+    def _rounding_noise(self, step: int, n: int, xp: Any) -> Array:
+        """Return n uniform variates of this layer and step, float64 [R or 1, n]."""
+        return self._streams.uniform(Purpose.ROUNDING, self._number, step=step, size=n, xp=xp)
+
     def parameters(self) -> list[Parameter]:
-        return [
-            parameter
-            for parameter in super().parameters()
-            if self.with_bias or parameter is not self.bias
-        ]
+        found = super().parameters()
+        if not self.with_bias:
+            found.remove(self.bias)
+        return found
 
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
@@ -86,11 +90,11 @@ class BinaryDense(Dense):
         return dx
 
     def affine_tangent(self, u: Array | None) -> Array:
-        own = self.weight.tangent
-        if self.masked and own is not None:
-            self.weight.tangent = own * self._inside()
+        moved = self.weight.tangent
+        if self.masked and moved is not None:
+            self.weight.tangent = moved * self._inside()
         out = super().affine_tangent(u)
-        self.weight.tangent = own
+        self.weight.tangent = moved
         return out
 
     def _inside(self) -> Array:

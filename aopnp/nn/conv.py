@@ -1,21 +1,23 @@
 """The convolution: Unfold -> Dense -> reshape, so that there is no second backward anywhere.
 
     Y = unfold(X) W + b                rows of patches [R, M I J, A B C], weights [R, A B C, P]
-    dW = unfold(X)^T G                 a sum over patches, or over examples, each of which stands for its I J patches
+    dW = unfold(X)^T G                 a sum over patches, or over examples that expand to their I J patches
     dX = fold(G W^T)                   sums over the output channels P
 
-The forward product is sampled by input channels, which are scored and selected on the image: only what is kept is
-unfolded (Adelman et al. 2021, arXiv 1805.08079). With `unit="example"` the weight gradient is, too: images and output
-gradients are the rows that are scored, selected and remembered, so that a row memory lies in image space, and kept
-pairs are multiplied out without im2col (`PatchProducts`). That is a variant of Mem-AOP of its own; with `unit="patch"`
-the algorithm is the paper's, and its memory as large as im2col.
+The forward product is sampled by input channels, which are scored and selected on the image: only kept
+channels are unfolded (Adelman et al. 2021, arXiv 1805.08079). With `unit="example"` the weight gradient is
+a sum over examples: images and output gradients are the rows that are scored, selected and remembered, so
+that a row memory lies in image space, and kept pairs are multiplied without im2col (`PatchProducts`). That
+is a variant of Mem-AOP; with `unit="patch"` the algorithm is the paper's, and its memory as large as im2col.
 """
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from aopnp.arrays.backend import Array
-from aopnp.estimators import AOP, Estimator, Exact
+from aopnp.estimators.aop import AOP
+from aopnp.estimators.estimator import Estimator
+from aopnp.estimators.exact import Exact
 from aopnp.estimators.outer_products import Gradient, OuterProducts
 from aopnp.estimators.scores import Norms
 from aopnp.estimators.step import EVALUATION, Step
@@ -31,6 +33,7 @@ class Conv2d(Dense):
     """Images [R, M, H, W, C] to [R, M, I, J, P], channels last; weight [R, A B C, P] in the order (a, b, c)."""
 
     image: Array
+    """The images of the last forward pass, of the channels it kept [R or 1, M, H, W, C]."""
 
     def __init__(
         self,
@@ -47,33 +50,24 @@ class Conv2d(Dense):
         feedback: Feedback = Transpose(),  # noqa: B008
         init: Initialiser = uniform_fan_in,
     ) -> None:
-        self.geometry, self.channels, self.unit = (
-            Geometry(pair(kernel, "kernel"), stride, padding),
-            channels,
-            unit,
-        )
+        self.geometry = Geometry(pair(kernel, "kernel"), stride, padding)
+        self.channels, self.unit = channels, unit
         if unit not in ("patch", "example"):
             raise ValueError(
-                f"expected the unit of the weight gradient's sum to be patch or example, got {unit!r}"
+                "expected the unit of the weight gradient's sum to be patch or example, "
+                f"got {unit!r}"
             )
         if unit == "example" and not estimator.factored:
             raise ValueError(
-                f"expected an estimator that answers with pairs where an example is the unit, got {estimator}; "
-                "a residual is a matrix: take unit='patch', or another memory"
+                "expected an estimator that answers with pairs where an example is the unit, got "
+                f"{estimator}; a residual is a matrix: take unit='patch', or another memory"
             )
-        if (
-            unit == "patch"
-            and isinstance(estimator, AOP)
-            and not estimator.remembers
-            and estimator.score == Norms()
-        ):
-            estimator = replace(
-                estimator, score=PatchNorms(self)
-            )  # the same ranking, from the image
+        if unit == "patch" and _scores_whole_rows(estimator):
+            # The same ranking, computed from the image instead of the rows of patches.
+            estimator = replace(estimator, score=PatchNorms(self))
         A, B = self.geometry.kernel
-        inputs = A * B * channels
         super().__init__(
-            inputs,
+            A * B * channels,
             outputs,
             estimator,
             forward=forward,
@@ -81,6 +75,11 @@ class Conv2d(Dense):
             feedback=feedback,
             init=init,
         )
+        self.forward_product.terms = channels
+        if unit == "patch":
+            self.weight_product.rows = None
+        else:
+            self.weight_product.expand = self._of_patches
 
     @property
     def fan_out(self) -> int:
@@ -90,11 +89,24 @@ class Conv2d(Dense):
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         cure = "; channels come last, and Unflatten(H, W, C) makes images of rows"
         self.check(x, "images [R or 1, M, H, W, C]", 5, self.channels, cure)
-        self.batch_size, self.height, self.width = x.shape[1:4]
+        M, self.height, self.width = x.shape[1:4]
         self.positions = self.geometry.positions(self.height, self.width)
-        self.kept = self.choose_inputs(x, self._patches, step)
-        self.image = self.kept.take(x)
-        return self._on_images(self.affine(unfold_images(self.image, self.geometry)))
+        patches = self.positions[0] * self.positions[1]
+        self._tell_weight_product(patches)
+        self.sample = self.forward_product.choose(x, self.weight, M * patches, step)
+        if self.sample is not None:
+            x = self.sample.take(x)
+        self.image = x
+        return self._on_images(self.affine(unfold_images(x, self.geometry)))
+
+    def _tell_weight_product(self, patches: int) -> None:
+        """Tell the weight product how many rows, numbers and flops an example has."""
+        product = self.weight_product
+        if self.unit == "patch":
+            product.rows = patches
+        else:
+            product.inputs = self.height * self.width * self.channels
+            product.flops = 2 * patches * self.inputs * self.outputs
 
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
@@ -102,19 +114,18 @@ class Conv2d(Dense):
         return super().backward(g.reshape(len(g), -1, self.outputs), step, needs_input=needs_input)
 
     def input_gradient(self, g: Array, step: Step) -> Array:
-        return fold_rows(super().input_gradient(g, step), self.geometry, self.height, self.width)
+        rows = super().input_gradient(g, step)
+        return fold_rows(rows, self.geometry, self.height, self.width)
 
     def weight_gradient(self, g: Array, step: Step) -> Gradient:
         if self.unit == "patch":
             return super().weight_gradient(g, step)
-        M, patches = self.batch_size, self._patches // self.batch_size
-        return self.weight_product(
-            self.image.reshape(len(self.image), M, -1),
-            g.reshape(len(g), M, -1),
-            **self.told("weight", step) | {"inputs": self.height * self.width * self.channels},
-            multiply=self._of_patches,
-            flops=2 * patches * self.inputs * self.outputs,
-        )
+        M = self.image.shape[1]
+        images = self.image.reshape(len(self.image), M, -1)
+        g = g.reshape(len(g), M, -1)
+        if self.sample is not None:
+            return self.sample.weight_gradient(self.weight_product, images, g, step)
+        return self.weight_product(images, g, step)
 
     def _of_patches(self, pairs: OuterProducts) -> PatchProducts:
         """Return the outer products of all patches of the kept examples."""
@@ -123,28 +134,20 @@ class Conv2d(Dense):
         return PatchProducts(images, g, pairs.count, self.geometry)
 
     def tangent(self, u: Any) -> Array:
-        rows = None if u is None else unfold_images(self.kept.take(u), self.geometry)
-        return self._on_images(self.affine_tangent(rows))
+        if u is not None:
+            if self.sample is not None:
+                u = self.sample.take(u)
+            u = unfold_images(u, self.geometry)
+        return self._on_images(self.affine_tangent(u))
 
     def _on_images(self, rows: Array) -> Array:
         """Return [..., M I J, P] as [..., M, I, J, P]."""
-        return rows.reshape(*rows.shape[:-2], self.batch_size, *self.positions, self.outputs)
-
-    @property
-    def _patches(self) -> int:
-        I, J = self.positions  # noqa: E741 - an axis
-        return self.batch_size * I * J
-
-    def _terms(self, batch_size: int) -> dict[str, int]:
-        terms = super()._terms(batch_size) | {"forward": self.channels}
-        if self.unit == "example" or not self.weight_product.estimator.slots(1):
-            return terms
-        if not hasattr(self, "positions"):
-            raise ValueError(
-                f"expected a forward pass before noise is drawn, got none: {self} knows no image size"
-            )
-        I, J = self.positions  # noqa: E741 - an axis
-        return terms | {"weight": batch_size * I * J}
+        return rows.reshape(*rows.shape[:-2], -1, *self.positions, self.outputs)
 
     def __repr__(self) -> str:
         return f"Conv2d({self.channels}, {self.outputs}, {self.geometry.kernel})"
+
+
+def _scores_whole_rows(estimator: Estimator) -> TypeGuard[AOP]:
+    """Return whether `estimator` ranks the rows of this batch, and only these, by their norms."""
+    return isinstance(estimator, AOP) and not estimator.remembers and estimator.score == Norms()

@@ -14,48 +14,66 @@ from aopnp.nn.weighted import Weighted
 
 
 class Dense(Weighted):
-    """`Y = X W + b`: X [R or 1, M, N], weight [R, N, P], bias [R, P]; `estimator` answers for the weight gradient.
+    """`Y = X W + b`: X [R or 1, M, N], weight [R, N, P], bias [R, P].
 
-    What else may be estimated or replaced, and what that costs, is in `Weighted`; here every product is one line.
-    X and W are the inputs that the forward product keeps: all of them, unless it is sampled.
+    `estimator` answers for the weight gradient, `forward` and `input_gradient` for the two other
+    products; all are exact by default, and always in evaluation. `feedback` may put another matrix in
+    the place of W^T. `sample` says which inputs a sampled forward product keeps, None for all.
     """
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         self.check(x, "inputs [R or 1, M, N]", 3, self.inputs)
-        self.kept = self.choose_inputs(x, x.shape[1], step)
-        return self.affine(self.kept.take(x))
+        self.sample = self.forward_product.choose(x, self.weight, x.shape[1], step)
+        if self.sample is not None:
+            x = self.sample.take(x)
+        return self.affine(x)
 
     def affine(self, x: Array) -> Array:
-        """Return X W + b of rows x, and remember both factors for the way back."""
-        self.x, self.w = x, self.kept.take_weights(self.weight.numbers())
-        return x @ self.w + self.bias.value[..., None, :]
+        """Return X W + b for rows x, and remember both factors for the backward pass."""
+        self.x, self.w = x, self.weight.numbers()
+        if self.sample is not None:
+            self.w = self.sample.take_weights(self.w)
+        return self.x @ self.w + self.bias.value[..., None, :]
 
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        if not step.probing:
-            self.take_gradients(self.kept.put_weights(self.weight_gradient(g, step)), g.sum(-2))
-        return self.kept.put(self.input_gradient(g, step)) if needs_input else None
+        self.take_gradients(self.weight_gradient(g, step), g.sum(-2))
+        if not needs_input:
+            return None
+        dx = self.input_gradient(g, step)
+        if self.sample is not None:
+            dx = self.sample.put(dx)
+        return dx
 
     def weight_gradient(self, g: Array, step: Step) -> Gradient:
         """Return the estimate of X^T G."""
-        return self.weight_product(self.x, g, **self.told("weight", step))
+        if self.sample is not None:
+            return self.sample.weight_gradient(self.weight_product, self.x, g, step)
+        return self.weight_product(self.x, g, step)
 
     def input_gradient(self, g: Array, step: Step) -> Array:
-        """Return the estimate of G W^T, perhaps with another matrix in the place of W."""
-        return self.input_product.down(g, self.matrix(step), **self.told("input", step))
+        """Return the estimate of G W^T, or of G times the feedback's matrix."""
+        w = self.matrix(step)
+        if self.sample is not None:
+            return self.sample.input_gradient(self.input_product, g, w, step)
+        return self.input_product.estimate(g, w, step)
 
     def tangent(self, u: Any) -> Array:
-        return self.affine_tangent(None if u is None else self.kept.take(u))
+        if u is not None and self.sample is not None:
+            u = self.sample.take(u)
+        return self.affine_tangent(u)
 
     def affine_tangent(self, u: Array | None) -> Array:
-        """Return U W + X W' + b' + the perturbation, of rows u [..., R, rows, N]; what is None stands still."""
-        moved, product = self.weight.tangent, self.forward_product.counted
-        terms = [
-            self.perturbation,
-            None if u is None else product(u, self.w),
-            None if moved is None else product(self.x, self.kept.take_weights(moved)),
-            self.bias_tangent(),
-        ]
+        """Return U W + X W' + b' + perturbation for rows u [..., R, rows, N]; None stands still."""
+        product, moved = self.forward_product.tangent, self.weight.tangent
+        terms = [self.perturbation]
+        if u is not None:
+            terms.append(product(u, self.w))
+        if moved is not None:
+            if self.sample is not None:
+                moved = self.sample.take_weights(moved)
+            terms.append(product(self.x, moved))
+        terms.append(self.bias_tangent())
         first, *others = [term for term in terms if term is not None]
         return sum(others, start=first)

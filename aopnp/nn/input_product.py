@@ -1,10 +1,11 @@
-"""The product that carries the gradient down, dX = G W^T, and what a feedback puts in the place of W."""
+"""The product that carries the gradient to the layer below, dX = G W^T, or with a feedback's matrix."""
 
 from typing import Any
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.streams import Purpose, Streams
-from aopnp.estimators import Estimator, Exact
+from aopnp.estimators.estimator import Estimator
+from aopnp.estimators.exact import Exact
 from aopnp.estimators.outer_products import add_scaled
 from aopnp.estimators.product import Product
 from aopnp.estimators.step import Step
@@ -13,72 +14,65 @@ from aopnp.nn.layer import Parameter
 
 
 class InputProduct(Product):
-    """A sum over the outputs, of W or of a feedback's own matrix `b`, which is drawn and lies as the weights are."""
+    """A sum over `outputs` outputs, with W or with the matrix of `feedback` in its place."""
 
     b: Parameter | None = None
+    """The matrix that the feedback keeps [R, N, P]; it lies in memory as the weights do."""
 
-    def __init__(self, estimator: Estimator, feedback: Feedback) -> None:
-        super().__init__(estimator)
+    def __init__(self, estimator: Estimator, feedback: Feedback, outputs: int) -> None:
+        super().__init__(estimator, outputs, Purpose.INPUT_SELECTION)
         if not isinstance(feedback, Feedback):
             raise TypeError(
-                f"expected a feedback like RandomFeedback(), got {feedback!r}; FEEDBACKS has them by name"
+                f"expected a feedback like RandomFeedback(), got {feedback!r}; "
+                "FEEDBACKS has them by name"
             )
         self.feedback = feedback
 
     def parameters(self) -> list[Parameter]:
         """Return b where it is trained."""
-        return [self.b] if self.b is not None and self.feedback.trained else []
+        if self.b is None or not self.feedback.trained:
+            return []
+        return [self.b]
 
     def begin(self, streams: Streams, number: int) -> None:
-        """Take the streams that layer number `number` of a network draws from."""
+        """Take the streams from which layer number `number` of a network draws; forget the state."""
         self.streams, self.number = streams, number
+        self.forget()
 
-    def matrix(self, weight: Parameter, step: Step) -> Array:
-        """Return what stands for the weights, of a feedback that keeps a matrix."""
-        assert self.b is not None
-        w, b = weight.numbers(), self.b.value
+    def matrix(self, w: Array, step: Step) -> Array:
+        """Return the feedback's matrix [R, N, P] in the place of w [R, N, P]."""
+        b = w if self.b is None else self.b.value
 
         def normal(size: int) -> Array:
-            xp = array_module(b)
-            return self.streams.normal(
-                Purpose.NOISE, self.number, step=step.index, size=size, xp=xp
-            )
+            key = Purpose.NOISE, self.number
+            return self.streams.normal(*key, step=step.index, size=size, xp=array_module(b))
 
         if self.feedback.advances and step.training:
-            self.beside += self.feedback.advance(w, b, normal, step)
+            self.extra_flops += self.feedback.advance(w, b, normal, step)
         return self.feedback.matrix(w, b)
 
-    def down(
-        self,
-        g: Array,
-        w: Array,
-        noise: Array | None,
-        step: Step,
-        *,
-        inputs: int,
-        share: Array | None = None,
-    ) -> Array:
-        """Return dX [R, rows, N] of g [R, rows, P] and w [R, N, P]; a probing pass neither estimates nor counts."""
-        if step.probing or isinstance(self.estimator, Exact):
-            if not step.probing:
-                self.exact(w.shape[-1], inputs, g.shape[1], g, share)
+    def estimate(self, g: Array, w: Array, step: Step) -> Array:
+        """Return the estimate of G W^T [R, rows, N] for g [R, rows, P] and w [R, N, P]."""
+        if isinstance(self.estimator, Exact):
+            self.count_exact(w.shape[-1], self.inputs or w.shape[-2], g.shape[1], g)
             return g @ w.swapaxes(-1, -2)
-        estimate = self(
-            w.swapaxes(-1, -2), g.swapaxes(-1, -2), noise, step, inputs=inputs, share=share
-        )
+        terms = self(w.swapaxes(-1, -2), g.swapaxes(-1, -2), step)
         dx = array_module(g).zeros((len(g), g.shape[1], w.shape[1]), g.dtype)
-        add_scaled(dx.swapaxes(-1, -2), estimate, 1.0)  # the sum of w_p g_p^T is the transpose
+        add_scaled(dx.swapaxes(-1, -2), terms, 1.0)  # the sum of w_p g_p^T is the transpose
         return dx
 
-    def own(self) -> dict[str, Array]:
-        """Return what is saved of b: nothing where it is a parameter."""
-        return {} if self.b is None or self.feedback.trained else {"feedback": self.b.value}
+    def saved(self) -> dict[str, Any]:
+        """Return the matrix, unless it is a parameter, which is saved as such."""
+        if self.b is None or self.feedback.trained:
+            return {}
+        return {"feedback": self.b.value}
 
     def restore(self, saved: dict[str, Any], layer: str) -> None:
-        """Take over what `own` returned; ValueError, which names the layer, where it is another feedback's."""
-        if ("feedback" in saved) != bool(self.own()):
+        """Take over the matrix of `saved`. ValueError, naming the layer, where it is another feedback's."""
+        if ("feedback" in saved) != bool(self.saved()):
             raise ValueError(
-                f"{layer}: expected what was saved with the feedback {self.feedback}, got another's"
+                f"{layer}: expected a state saved with the feedback {self.feedback}, "
+                "got that of another one"
             )
-        for name, value in self.own().items():
+        for name, value in self.saved().items():
             value[...] = saved[name]

@@ -1,9 +1,10 @@
-"""What a network is made of: parameters, the step that a backward pass belongs to, the layer protocol and the chain.
+"""The parts of a network: parameters, the layer protocol, and the chain of layers.
 
-Replicas are leading axes and are never named in a layer: an activation is [R, M, N], a weight [R, N, P], and
-`x @ w` trains R networks at once. An input that all replicas share is [1, M, N].
+Replicas are leading axes and are never named in a layer: an activation is [R, M, N], a weight
+[R, N, P], and `x @ w` trains R networks at once. An input that all replicas share is [1, M, N].
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ import numpy as np
 
 from aopnp.arrays.backend import Array
 from aopnp.arrays.streams import Streams
+from aopnp.estimators.ledger import add_up
 from aopnp.estimators.outer_products import Gradient
+from aopnp.estimators.product import Product
 from aopnp.estimators.step import EVALUATION, Step
 
 
@@ -24,27 +27,31 @@ class Parameter:
     grad: Gradient | None = None
     tangent: Array | None = None
     feedback: bool = False
-    """Whether an optimiser set apart for the feedback path may move it: it need not move as the weights do."""
+    """Whether it belongs to the feedback path, which may have an optimiser of its own."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of what it stands for, of its gradient and its tangent: the value's, unless that is coded."""
+        """Shape of the represented array, of its gradient and of its tangent.
+
+        It differs from `value.shape` only for packed weights.
+        """
         return self.value.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Dtype of the same."""
+        """Dtype of the represented array."""
         return self.value.dtype
 
     def numbers(self) -> Array:
-        """Return what it stands for, to compute with: the value itself, unless that is coded."""
+        """Return the represented array, to compute with: `value`, unless weights are packed."""
         return self.value
 
 
 class Layer:
-    """A differentiable map with its three passes; every layer is tied by `<backward(g), u> = <g, tangent(u)>`.
+    """A differentiable map with three passes, tied by `<backward(g), u> = <g, tangent(u)>`.
 
-    `backward` and `tangent` read what the last `forward` left in the layer. A subclass overrides what it has.
+    `backward` and `tangent` read the numbers that the last `forward` left in the layer. A subclass
+    overrides the methods that concern it.
     """
 
     def walk(self) -> Iterator["Layer"]:
@@ -55,10 +62,21 @@ class Layer:
         """Return the trained arrays of this layer and of all layers inside it."""
         return []
 
+    def products(self) -> dict[str, Product]:
+        """Return the estimated sums of outer products of this layer alone, by name.
+
+        Selection noise, the ledger, measurements and saving walk through them. A sum over the rows of
+        the batch comes last.
+        """
+        return {}
+
     def initialise(
         self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
     ) -> None:
-        """Draw the initial values, of `dtype`, onto `device`, as layer number `index` of a network; forget state."""
+        """Draw the initial values as layer number `index` of a network; forget all state.
+
+        The values have `dtype` and lie on `device`.
+        """
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         """Return the output [R, M, P] of the input x [R or 1, M, N]."""
@@ -67,13 +85,17 @@ class Layer:
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        """Fill the parameters' gradients from g = dloss/doutput [R, M, P]; return dloss/dinput if it is needed."""
+        """Fill the parameters' gradients from g = dloss/doutput [R, M, P].
+
+        Returns dloss/dinput if `needs_input`.
+        """
         raise NotImplementedError
 
     def tangent(self, u: Any) -> Array:
-        """Return the output's derivative along u [..., R, M, N] at the input and along the parameters' tangents.
+        """Return the output's derivative along u at the input and along the parameters' tangents.
 
-        u is None where the input does not move; only a layer that is `perturbed` is asked that.
+        u is [..., R, M, N], or None where the input does not move; only a layer that is `perturbed`
+        is asked with None.
         """
         raise NotImplementedError
 
@@ -81,28 +103,51 @@ class Layer:
         """Return whether the output moves although the input does not: some parameter has a tangent."""
         return any(parameter.tangent is not None for parameter in self.parameters())
 
-    def listens(self, step: Step) -> bool:
-        """Return whether `backward` uses the gradient that comes from above: direct feedback does not."""
+    @property
+    def uses_upstream_gradient(self) -> bool:
+        """Whether `backward` uses the gradient from above: direct feedback does not."""
         return True
 
+    def exact_copy(self) -> "Layer":
+        """Return a copy whose backward pass is exact back-propagation, for measuring.
+
+        The copy shares all arrays and the numbers of the last forward pass; its gradients are its own.
+        A layer that holds other layers copies them, too.
+        """
+        twin = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                setattr(twin, name, copy.copy(value))
+        return twin
+
     def noise_slots(self, batch_size: int) -> int:
-        """Return how many variates of selection noise a step takes; 0 for none."""
-        return 0
+        """Return how many variates of selection noise a step takes, of all products together."""
+        return sum(product.slots(batch_size) for product in self.products().values())
 
     def observations(self) -> dict[str, Array]:
-        """Return, and reset, what was measured since the last call: name -> mean [R]."""
-        return {}
+        """Return, and reset, the measurements since the last call: name -> mean [R]."""
+        seen = {}
+        for name, product in self.products().items():
+            prefix = f"{name}_" if name in ("forward", "input") else ""
+            for quantity, value in product.observations().items():
+                seen[prefix + quantity] = value
+        return seen
 
     def spent(self) -> dict[str, Array]:
-        """Return, and reset, what training steps have cost since the last call: name -> total, float64 [R]."""
-        return {}
+        """Return, and reset, the costs of training steps since the last call: name -> total [R]."""
+        return add_up(*(product.spent() for product in self.products().values()))
 
     def saved(self) -> dict[str, Any]:
-        """Return what must be saved beside the parameters: name -> array, number, None, dataclass, dict or list."""
-        return {}
+        """Return the state that must be saved with the parameters.
+
+        Values are arrays, numbers, None, dataclasses, dicts or lists.
+        """
+        return {name: product.state for name, product in self.products().items()}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Take over what `saved` returned."""
+        """Take over the state that `saved` returned."""
+        for name, product in self.products().items():
+            product.state = saved[name]
 
 
 class Chain(Layer):
@@ -135,40 +180,47 @@ class Chain(Layer):
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
         carried: Any = g
-        for layer, wanted in zip(
-            reversed(self.layers), reversed(self._wanted(step, needs_input)[:-1]), strict=True
-        ):
-            if wanted or layer.parameters():
-                carried = layer.backward(carried, step, needs_input=wanted)
+        wanted = self._wanted(needs_input)[:-1]
+        for layer, wants_input in zip(reversed(self.layers), reversed(wanted), strict=True):
+            if wants_input or layer.parameters():
+                carried = layer.backward(carried, step, needs_input=wants_input)
         return carried if needs_input else None
 
-    def _wanted(self, step: Step, needs_input: bool) -> list[bool]:
-        """Return whether somebody uses the gradient at the input of each layer and, last, at the output.
+    def _wanted(self, needs_input: bool) -> list[bool]:
+        """Return whether some layer uses the gradient at the input of each layer and, last, at the output.
 
-        Nobody does below the lowest layer that has parameters, nor from a layer that does not listen up to the next
-        one that has some: those products are never computed.
+        False below the first layer with parameters, and between a direct-feedback layer and the next
+        layer above it with parameters: those products are never computed.
         """
         wanted = [needs_input]
         for layer in self.layers:
-            wanted.append((wanted[-1] or bool(layer.parameters())) and layer.listens(step))
+            used = wanted[-1] or bool(layer.parameters())
+            wanted.append(used and layer.uses_upstream_gradient)
         return wanted
 
-    def listens(self, step: Step) -> bool:
-        return self._wanted(step, needs_input=True)[-1]
+    @property
+    def uses_upstream_gradient(self) -> bool:
+        return self._wanted(needs_input=True)[-1]
+
+    def exact_copy(self) -> "Chain":
+        twin = copy.copy(self)
+        twin.layers = tuple(layer.exact_copy() for layer in self.layers)
+        return twin
 
     def perturbed(self) -> bool:
         return any(layer.perturbed() for layer in self.layers)
 
-    def segments(self, step: Step) -> list["Chain"]:
+    def segments(self) -> list["Chain"]:
         """Return the pieces, from the input up, whose backward passes do not wait for each other.
 
-        A piece ends with a layer that does not listen, whose backward takes None; one chain where all listen.
+        A piece ends with a layer of direct feedback, whose backward takes None; without direct feedback
+        there is one piece.
         """
-        ends = [i + 1 for i, layer in enumerate(self.layers[:-1]) if not layer.listens(step)]
-        return [
-            Chain(*self.layers[a:b])
-            for a, b in zip([0, *ends], [*ends, len(self.layers)], strict=True)
-        ]
+        below = self.layers[:-1]
+        ends = [i + 1 for i, layer in enumerate(below) if not layer.uses_upstream_gradient]
+        starts = [0, *ends]
+        ends.append(len(self.layers))
+        return [Chain(*self.layers[a:b]) for a, b in zip(starts, ends, strict=True)]
 
     def tangent(self, u: Any) -> Array:
         for layer in self.layers:

@@ -40,10 +40,13 @@ class Residual(Chain):
         assert through is not None
         return beside + through
 
-    def listens(self, step: Step) -> bool:
-        return len(self.layers) == 1 or any(branch.listens(step) for branch in self.layers)
+    @property
+    def uses_upstream_gradient(self) -> bool:
+        if len(self.layers) == 1:  # the shortcut is x itself
+            return True
+        return any(branch.uses_upstream_gradient for branch in self.layers)
 
-    def segments(self, step: Step) -> list[Chain]:
+    def segments(self) -> list[Chain]:
         """Return this block alone: its branches lie side by side, not one after the other."""
         return [self]
 

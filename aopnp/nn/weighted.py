@@ -1,7 +1,7 @@
-"""What layers with weights have in common: their parameters, the estimators of their three products, and the books.
+"""The base of layers with weights: parameters, initial values, the products, the feedback, checks.
 
-A layer itself says what it multiplies (`Dense`, `Conv2d`). Here is what comes with it from outside: initial values, a
-feedback's own matrix, sampled inputs, a perturbation of the outputs, selection noise, costs, what is saved.
+A layer itself says what it multiplies (`Dense`, `Conv2d`). This class holds the rest that a layer needs
+from outside.
 """
 
 from typing import Any
@@ -10,7 +10,8 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module, to_device
 from aopnp.arrays.streams import Purpose, Streams
-from aopnp.estimators import Estimator, Exact
+from aopnp.estimators.estimator import Estimator
+from aopnp.estimators.exact import Exact
 from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.product import Product
 from aopnp.estimators.step import Step
@@ -19,22 +20,22 @@ from aopnp.nn.forward_product import ForwardProduct
 from aopnp.nn.init import Initialiser, uniform_fan_in
 from aopnp.nn.input_product import InputProduct
 from aopnp.nn.layer import Layer, Parameter
-from aopnp.nn.products import Products
-from aopnp.nn.sampled_inputs import ALL_INPUTS, AllInputs, KeptInputs
+from aopnp.nn.sampled_inputs import SampledInputs
 
 
 class Weighted(Layer):
-    """A layer of weights [R, N, P] and a bias [R, P]; every product is exact unless an estimator is given."""
+    """A layer of weights [R, N, P] and a bias [R, P]; every product is exact unless it has an estimator."""
 
     weight: Parameter
     bias: Parameter
     perturbation: Array | None = None
-    """A tangent of the outputs [..., R, M, P], beside those of the parameters."""
-    kept: AllInputs | KeptInputs = ALL_INPUTS
+    """A tangent of the outputs [..., R, M, P], added to those of the parameters."""
+    sample: SampledInputs | None = None
+    """The inputs that the last forward product kept; None: all."""
     x: Array
-    """The rows that the last forward multiplied, of the inputs it kept [R or 1, rows, N]."""
+    """The rows that the last forward pass multiplied, of the inputs it kept [R or 1, rows, N]."""
     w: Array
-    """And their weights [R, N, P]."""
+    """The weights that it multiplied [R, N, P]."""
 
     def __init__(
         self,
@@ -51,35 +52,50 @@ class Weighted(Layer):
             raise ValueError(
                 f"expected at least one input and one output, got Dense({inputs}, {outputs})"
             )
+        for other in (forward, input_gradient):
+            if other.remembers:
+                raise ValueError(
+                    "expected estimators without memory for the forward product and the input "
+                    f"gradient, got {other}; only the weight gradient may answer a step late"
+                )
         self.inputs, self.outputs, self.init = inputs, outputs, init
-        self.forward_product, self.weight_product = ForwardProduct(forward), Product(estimator)
-        self.input_product = InputProduct(input_gradient, feedback)
-        self.products = Products(self.forward_product, self.input_product, self.weight_product)
+        self.forward_product = ForwardProduct(forward, inputs)
+        self.input_product = InputProduct(input_gradient, feedback, outputs)
+        self.weight_product = Product(estimator)
+        self.input_product.inputs = self.weight_product.inputs = inputs
+
+    def products(self) -> dict[str, Product]:
+        return {
+            "forward": self.forward_product,
+            "input": self.input_product,
+            "weight": self.weight_product,
+        }
 
     def initialise(
         self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
     ) -> None:
-        N = self.inputs
+        N, P = self.inputs, self.outputs
 
         def drawn(purpose: Purpose) -> Array:
+            """Return weights and, in the last row, a bias [R, N + 1, P]."""
             values = streams.draw(
-                purpose, index, sample=lambda g: self.init(g, N, self.outputs, self.fan_out)
+                purpose, index, sample=lambda generator: self.init(generator, N, P, self.fan_out)
             )
-            return np.broadcast_to(values.astype(dtype), (streams.replicas, *values.shape[1:]))
+            return np.broadcast_to(values.astype(dtype), (streams.replicas, N + 1, P))
 
         def matrix(values: Array) -> Array:
-            # In memory they lie as [R, P, N]: where P is small, BLAS is up to 3 times faster along the long axis.
+            # In memory weights lie as [R, P, N]: where P is small, BLAS is up to 3 times faster along
+            # the long axis.
             return to_device(values[:, :N].swapaxes(-1, -2).copy(), device).swapaxes(-1, -2)
 
         initial = drawn(Purpose.INITIAL)
-        self.weight, self.bias = (
-            Parameter(matrix(initial)),
-            Parameter(to_device(initial[:, N].copy(), device)),
-        )
+        self.weight = Parameter(matrix(initial))
+        self.bias = Parameter(to_device(initial[:, N].copy(), device))
         if self.feedback.keeps:
             self.input_product.b = Parameter(matrix(drawn(Purpose.FEEDBACK)))
         self.input_product.begin(streams, index)
-        self.products.forget()
+        self.forward_product.forget()
+        self.weight_product.forget()
 
     @property
     def fan_out(self) -> int:
@@ -87,94 +103,85 @@ class Weighted(Layer):
         return self.outputs
 
     def parameters(self) -> list[Parameter]:
-        if not hasattr(self, "weight"):
-            raise ValueError(
-                f"expected an initialised network, got a {self} without weights; call network.initialise(streams) first"
-            )
+        self.check_initialised()
         return [self.weight, self.bias, *self.input_product.parameters()]
 
     @property
     def feedback(self) -> Feedback:
-        """Which matrix stands for W on the way back."""
+        """The rule that chooses the matrix of the backward pass."""
         return self.input_product.feedback
 
     @property
     def feedback_matrix(self) -> Parameter | None:
-        """The feedback's own, which lies as the weights do [R, N, P]."""
+        """The matrix that the feedback keeps [R, N, P], if it keeps one."""
         return self.input_product.b
 
-    def choose_inputs(self, x: Array, rows: int, step: Step) -> AllInputs | KeptInputs:
-        """Return the inputs of x [R or 1, M, ..., C] that the forward product keeps, for `rows` rows of outputs."""
-        self.batch_size = x.shape[1]
-        return self.forward_product.choose(x, self.weight, self.noise, step, rows)
-
     def matrix(self, step: Step) -> Array:
-        """Return what stands for W on the way back, of the kept inputs."""
-        if step.probing or not self.feedback.keeps:
+        """Return the matrix of the backward pass [R, N, P], of the kept inputs: W or the feedback's."""
+        if type(self.feedback) is Transpose:
             return self.w
-        return self.kept.take_weights(self.input_product.matrix(self.weight, step))
+        matrix = self.input_product.matrix(self.weight.numbers(), step)
+        if self.sample is not None:
+            matrix = self.sample.take_weights(matrix)
+        return matrix
 
     def take_gradients(self, weight: Gradient, bias: Gradient | None) -> None:
-        """Leave the gradients in the parameters; a feedback that is trained moves along that of the weights."""
+        """Store the gradients; a trained feedback matrix moves along the gradient of the weights."""
         self.weight.grad, self.bias.grad = weight, bias
-        for own in self.input_product.parameters():
-            own.grad = weight
+        for parameter in self.input_product.parameters():
+            parameter.grad = weight
+
+    def exact_copy(self) -> "Weighted":
+        twin = super().exact_copy()
+        assert isinstance(twin, Weighted)
+        twin.weight_product = self.weight_product.exact_copy()
+        twin.input_product = InputProduct(Exact(), Transpose(), self.outputs)
+        return twin
 
     def perturbed(self) -> bool:
         return self.perturbation is not None or super().perturbed()
 
     def bias_tangent(self) -> Array | None:
-        """Return b' in every row [..., R, rows, P]."""
+        """Return b' in every row [..., R, rows, P]; None where b stands still."""
         if self.bias.tangent is None:
             return None
         moved = self.bias.tangent[..., None, :]
-        return array_module(moved).broadcast_to(
-            moved, (*moved.shape[:-2], self.x.shape[-2], self.outputs)
-        )
-
-    def _terms(self, batch_size: int) -> dict[str, int]:
-        """Return how many terms the sum of each product has."""
-        return {"forward": self.inputs, "input": self.outputs, "weight": batch_size}
-
-    def noise_slots(self, batch_size: int) -> int:
-        return self.products.slots(self._terms(batch_size))
-
-    def noise(self, product: str, step: Step) -> Array | None:
-        """Return the share of a product in the layer's selection noise; None for one that wants none."""
-        if type(self.products[product].estimator) is Exact:
-            return None
-        return self.products.noise(product, step.noise.get(self), self._terms(self.batch_size))
-
-    def told(self, product: str, step: Step) -> dict[str, Any]:
-        """Return what a product is told beside its factors; `inputs` and `share` are for the ledger."""
-        noise = self.noise(product, step)
-        return {"noise": noise, "step": step, "inputs": self.inputs, "share": self.kept.share}
-
-    def spent(self) -> dict[str, Array]:
-        return self.products.spent(self.weight.value)
-
-    def observations(self) -> dict[str, Array]:
-        return self.products.observations()
+        rows = (*moved.shape[:-2], self.x.shape[-2], self.outputs)
+        return array_module(moved).broadcast_to(moved, rows)
 
     def saved(self) -> dict[str, Any]:
-        return self.products.saved()
+        return super().saved() | self.input_product.saved()
 
     def restore(self, saved: dict[str, Any]) -> None:
-        self.products.restore(saved, str(self))
+        self.input_product.restore(saved, str(self))
+        super().restore(saved)
 
     def __repr__(self) -> str:
         return f"Dense({self.inputs}, {self.outputs})"
 
+    def check_initialised(self) -> None:
+        """Raise ValueError before `initialise`."""
+        if not hasattr(self, "weight"):
+            raise ValueError(
+                f"expected an initialised network, got a {self} without weights; "
+                "call network.initialise(streams) first"
+            )
+
     def check(self, x: Array, axes: str, ndim: int, channels: int, cure: str = "") -> None:
-        """Raise ValueError or TypeError where x is none of `axes`, such as [R or 1, M, N], of `channels` inputs."""
-        weight, *_ = self.parameters()
-        R, dtype = weight.shape[0], weight.dtype
+        """Raise ValueError or TypeError where x does not have `axes`, such as [R or 1, M, N].
+
+        Its last axis must have `channels` entries, and its dtype must be that of the weights.
+        """
+        self.check_initialised()
+        R, dtype = len(self.bias.value), self.bias.value.dtype
         if x.ndim != ndim or x.shape[-1] != channels or len(x) not in (1, R):
             raise ValueError(
-                f"{self}: expected {axes} with R = {R} and {axes[-2]} = {channels}, got shape {x.shape}{cure}"
+                f"{self}: expected {axes} with R = {R} and {axes[-2]} = {channels}, "
+                f"got shape {x.shape}{cure}"
             )
         if x.dtype != dtype:
-            what = axes.split()[0]
+            kind = axes.split()[0]
             raise TypeError(
-                f"{self}: expected {what} of the weights' dtype {dtype}, got {x.dtype}; cast one of them with astype"
+                f"{self}: expected {kind} of the weights' dtype {dtype}, got {x.dtype}; "
+                "cast one of them with astype"
             )

@@ -28,7 +28,7 @@ from aopnp.optim import Optimiser
 from aopnp.training.rules import Rule, backprop
 from aopnp.training.serialise import pack, unpack
 
-FORMAT = "aopnp network, version 1"
+FORMAT = "aopnp network, version 2"
 
 
 def save(

@@ -128,7 +128,7 @@ def _train_epoch(
     losses, correct = xp.empty((steps, streams.replicas)), []
     for t, rows in enumerate(epoch_batches(streams, epoch, len(x), batch_size, xp)):
         index = (epoch - 1) * steps + t
-        own_noise = {layer: each[t] for layer, each in noise.items()}
+        own_noise = {product: each[t] for product, each in noise.items()}
         lrs = optimiser.lr(index), optimiser.feedback_lr(index)
         step = Step(index, lrs[0], own_noise, training=True, epoch=epoch, feedback_lr=lrs[1])
         batch_target = target.take(rows, 0)

@@ -1,7 +1,9 @@
-"""Selection noise: the Gumbel variates by which the layers' estimators choose, one a slot and step.
+"""Selection noise: the Gumbel variates by which the layers' estimators choose, one for each slot and step.
 
-A slot is a term of the sum that is approximated. Slots are counted from the last, so that the M fresh rows, which come
-last, meet the same noise whatever a queue, or an unlike estimator in the same stack, holds before them.
+A slot is a term of the sum that is approximated. Every product of a layer has a stream of its own, so
+that its noise depends neither on the layer's other products nor on neighbours in a stack. The last slot
+is drawn first: the M rows of the batch come last, and see the same noise whether or not a queue holds
+further slots before them.
 """
 
 from dataclasses import dataclass
@@ -12,15 +14,17 @@ import numpy as np
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.streams import Purpose, Streams
+from aopnp.estimators.product import Product
 from aopnp.nn.layer import Layer
 
 EPOCH_SLOTS = 4096
-"""The last slots of a layer, drawn an epoch at a time: fast. Those before them, as the tens of thousands of patches in
-a convolution, are drawn step by step: an epoch of them would not fit into memory."""
+"""The last slots of a product, drawn an epoch at a time: fast. The slots before them, as the tens of
+thousands of patches in a convolution, are drawn step by step: an epoch of them would not fit into
+memory."""
 
 
 class Noise(Protocol):
-    """The noise of one layer in one epoch: an array [steps, R or 1, slots], or what can be indexed like it."""
+    """The noise of one product in one epoch: an array [steps, R or 1, slots], or a stand-in for one."""
 
     def __getitem__(self, t: int, /) -> Array:
         """Return the noise of the epoch's step t, counted from 0: Gumbel variates [R or 1, slots]."""
@@ -29,52 +33,50 @@ class Noise(Protocol):
 
 @dataclass(frozen=True)
 class LongNoise:
-    """The noise of a layer of many slots: `last`, and before it `early` slots that are drawn when they are needed."""
+    """The noise of a product of many slots: the first `early` slots are drawn when they are needed."""
 
     streams: Streams
+    purpose: Purpose
     epoch: int
     number: int
+    """Number of the layer in its network."""
     early: int
     last: Array
-    """[steps, R or 1, EPOCH_SLOTS]"""
+    """The other slots of all steps [steps, R or 1, EPOCH_SLOTS]."""
 
     def __getitem__(self, t: int, /) -> Array:
         xp = array_module(self.last)
-        drawn = self.streams.draw(
-            Purpose.SELECTION,
-            self.epoch,
-            self.number,
-            t,
-            sample=lambda generator: generator.gumbel(size=self.early),
-        )
-        return xp.concatenate([xp.asarray(drawn[:, ::-1].copy()), self.last[t]], axis=-1)
+        key = self.epoch, self.number, t
+        drawn = self.streams.draw(self.purpose, *key, sample=lambda g: g.gumbel(size=self.early))
+        early = xp.asarray(np.ascontiguousarray(drawn[:, ::-1]))
+        return xp.concatenate([early, self.last[t]], axis=-1)
 
 
 def epoch_noise(
-    network: Layer, streams: Streams, epoch: int, steps: int, batch_size: int, xp: ModuleType = np
-) -> dict[Layer, Noise]:
-    """Return the noise of one epoch for each layer that wants some, in arrays of `xp`.
+    network: Layer,
+    streams: Streams,
+    epoch: int,
+    steps: int,
+    batch_size: int,
+    xp: ModuleType = np,
+) -> dict[Product, Noise]:
+    """Return the noise of one epoch for each product that wants some, in arrays of `xp`.
 
-    `epoch_noise(...)[layer][t]` is what step t, counted from 0, needs of it. The last slot is drawn first, hence
-    the reversals.
+    `epoch_noise(...)[product][t]` is the noise of step t, counted from 0.
     """
 
-    def draw(number: int, slots: int) -> Noise:
-        drawn = streams.draw(
-            Purpose.SELECTION,
-            epoch,
-            number,
-            sample=lambda g: g.gumbel(size=(min(slots, EPOCH_SLOTS), steps)),
-        )
+    def draw(product: Product, number: int, slots: int) -> Noise:
+        size = min(slots, EPOCH_SLOTS), steps
+        drawn = streams.draw(product.noise, epoch, number, sample=lambda g: g.gumbel(size=size))
         last = xp.asarray(np.ascontiguousarray(drawn.transpose(2, 0, 1)[..., ::-1]))
-        return (
-            last
-            if slots <= EPOCH_SLOTS
-            else LongNoise(streams, epoch, number, slots - EPOCH_SLOTS, last)
-        )
+        if slots <= EPOCH_SLOTS:
+            return last
+        return LongNoise(streams, product.noise, epoch, number, slots - EPOCH_SLOTS, last)
 
-    wanted = {
-        layer: (number, layer.noise_slots(batch_size))
-        for number, layer in enumerate(network.walk())
-    }
-    return {layer: draw(number, slots) for layer, (number, slots) in wanted.items() if slots}
+    noise: dict[Product, Noise] = {}
+    for number, layer in enumerate(network.walk()):
+        for product in layer.products().values():
+            slots = product.slots(batch_size)
+            if slots:
+                noise[product] = draw(product, number, slots)
+    return noise

@@ -26,7 +26,10 @@ def fails(f, message, threads=64):
 
 def test_a_barrier_that_some_threads_skip():
     f = kernel("int* x", "if (threadIdx.x < 40) __syncthreads();")
-    report = r"f: deadlock in block \([01], 0, 0\): 40 threads wait for ever at __syncthreads \(kernel.cu:2\), 24 have ended"
+    report = (
+        r"f: deadlock in block \([01], 0, 0\): 40 threads wait for ever at __syncthreads "
+        r"\(kernel.cu:2\), 24 have ended"
+    )
     fails(f, report)
 
 

@@ -31,7 +31,7 @@ def size(network: Layer) -> int:
 
 def products(layer: Dense) -> tuple[bool, ...]:
     return tuple(
-        layer.products[name].estimator == EVERYWHERE for name in ("weight", "forward", "input")
+        layer.products()[name].estimator == EVERYWHERE for name in ("weight", "forward", "input")
     )
 
 
@@ -61,7 +61,7 @@ def test_all_but_the_first_convolution_and_the_last_layer_are_estimated(name: st
             assert layer.unit == "example"
     for layer in NETWORKS[name](Products()).walk():
         if isinstance(layer, Dense):
-            assert {product.estimator for product in layer.products.named.values()} == {Exact()}
+            assert {product.estimator for product in layer.products().values()} == {Exact()}
 
 
 def test_colours_are_standardised() -> None:

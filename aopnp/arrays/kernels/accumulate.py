@@ -1,9 +1,9 @@
 """Accumulate rows into the memory and score them, in one pass (Mem-AOP-GD, arXiv 2110.09164: augment and score).
 
-    a_m <- rho a_m + x_m        b_m <- rho b_m + g_m        (x_m and g_m alone where the row is fresh)
+    a_m <- rho a_m + x_m        b_m <- rho b_m + g_m        (x_m and g_m alone where the row is cleared)
     log_norms[m] = log(|a_m| |b_m|), at least FLOOR
 
-a and b are updated in place. A fresh row was selected at the last step: whatever it still holds counts as zero,
+a and b are updated in place. A cleared row was selected at the last step: whatever it still holds counts as zero,
 which spares the pass that would clear it (and 0 * infinity, which is NaN).
 """
 
@@ -15,23 +15,23 @@ from aopnp.arrays.kernels.log_norms import CUDA_ROW_SUM, FLOOR
 from aopnp.arrays.kernels.log_norms import reference as reference_log_norms
 
 
-def reference(a: Array, b: Array, x: Array, g: Array, rho: Array, fresh: Array) -> Array:
-    """Update a [R, M, N] and b [R, M, P] in place and return log_norms [R, M]; rho [R], fresh [R, M]."""
-    xp = array_module(a, b, x, g, rho, fresh)
+def reference(a: Array, b: Array, x: Array, g: Array, rho: Array, cleared: Array) -> Array:
+    """Update a [R, M, N] and b [R, M, P] in place and return log_norms [R, M]; rho [R], cleared [R, M]."""
+    xp = array_module(a, b, x, g, rho, cleared)
     for memory, rows in ((a, x), (b, g)):
-        memory[...] = xp.where(fresh[..., None], 0, rho[:, None, None] * memory) + rows
+        memory[...] = xp.where(cleared[..., None], 0, rho[:, None, None] * memory) + rows
     return reference_log_norms(a, b)
 
 
 def _cpu(
-    a: Array, b: Array, x: Array, g: Array, rho: Array, fresh: Array, log_norms: Array
+    a: Array, b: Array, x: Array, g: Array, rho: Array, cleared: Array, log_norms: Array
 ) -> None:
     # Each new value goes through a local variable: read back from the array, it would keep the loop from vectorising.
     for r in range(a.shape[0]):
         x_r = r % x.shape[0]
         for m in range(a.shape[1]):
             a_square = b_square = 0.0
-            if fresh[r, m]:
+            if cleared[r, m]:
                 for n in range(a.shape[2]):
                     value = x[x_r, m, n]
                     a[r, m, n] = value
@@ -56,22 +56,22 @@ def _cpu(
 _CUDA = (
     CUDA_ROW_SUM
     + r"""
-extern "C" __global__ void accumulate(T* a, T* b, const T* x, const T* g, const T* rho, const bool* fresh,
+extern "C" __global__ void accumulate(T* a, T* b, const T* x, const T* g, const T* rho, const bool* cleared,
                                       double* log_norms, int R, int M, int N, int P, int x_R) {
     const long long m = blockIdx.x, r = blockIdx.y;
     T* a_row = a + (r * M + m) * N;
     T* b_row = b + (r * M + m) * P;
     const T* x_row = x + ((r % x_R) * M + m) * N;
     const T* g_row = g + (r * M + m) * P;
-    const bool is_fresh = fresh[r * M + m];
+    const bool is_cleared = cleared[r * M + m];
     double a_square = 0, b_square = 0;
     for (int n = threadIdx.x; n < N; n += blockDim.x) {
-        const T value = is_fresh ? x_row[n] : rho[r] * a_row[n] + x_row[n];
+        const T value = is_cleared ? x_row[n] : rho[r] * a_row[n] + x_row[n];
         a_row[n] = value;
         a_square += (double)value * value;
     }
     for (int p = threadIdx.x; p < P; p += blockDim.x) {
-        const T value = is_fresh ? g_row[p] : rho[r] * b_row[p] + g_row[p];
+        const T value = is_cleared ? g_row[p] : rho[r] * b_row[p] + g_row[p];
         b_row[p] = value;
         b_square += (double)value * value;
     }
@@ -84,7 +84,7 @@ extern "C" __global__ void accumulate(T* a, T* b, const T* x, const T* g, const 
 
 accumulate = Kernel(
     "accumulate",
-    "T a[R,M,N], T b[R,M,P], T x[R|1,M,N], T g[R,M,P], host T rho[R], bool fresh[R,M] -> float64 log_norms[R,M]",
+    "T a[R,M,N], T b[R,M,P], T x[R|1,M,N], T g[R,M,P], host T rho[R], bool cleared[R,M] -> float64 log_norms[R,M]",
     reference,
     cpu=_cpu,
     cuda=_CUDA,

@@ -1,7 +1,8 @@
-"""What a memory is: what happens to the outer products that a policy did not pick.
+"""The interface of a memory, which decides what happens to the outer products that are not selected.
 
-A memory offers candidates (this step's rows, perhaps merged with what it remembers), sees which of them were
-selected, and answers with the gradient estimate. State is a dataclass of arrays, updated in place.
+A memory offers candidates: this step's rows, perhaps merged with remembered ones. It learns which of
+them were selected, and answers with the gradient estimate. Its state is a dataclass of arrays that are
+updated in place.
 """
 
 from typing import Any, NamedTuple
@@ -9,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aopnp.arrays.backend import Array
-from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.ledger import Overhead, Terms
 from aopnp.estimators.outer_products import Gradient, OuterProducts
 from aopnp.estimators.policies import Selection
@@ -23,17 +23,20 @@ class Candidates(NamedTuple):
     b: Array
     """Second factors [R, n, P]."""
     log_norms: Array | None
-    """Logarithm of the norm of each outer product, float64 [R, n]; -inf for an empty slot; None: not scored yet."""
+    """Logarithm of the norm of each outer product, float64 [R, n]; -inf for an empty slot.
+
+    None: not scored yet.
+    """
 
 
 class Memory:
-    """What becomes of the outer products that were not kept."""
+    """The rule for the outer products that were not selected."""
 
     factored: bool = True
-    """Whether it holds pairs of vectors, and `keep` returns the kept pairs as they are."""
+    """Whether it holds pairs of vectors, and `keep` returns the kept pairs unchanged."""
 
     def slots(self, batch_size: int) -> int:
-        """Return how many candidates n there are for a batch of M rows; the M fresh rows come last."""
+        """Return the number n of candidates for a batch of M rows; the M fresh rows come last."""
         return batch_size
 
     def start(self, x: Array, g: Array) -> Any:
@@ -41,30 +44,34 @@ class Memory:
         raise NotImplementedError
 
     def candidates(self, state: Any, x: Array, g: Array, lr: Array) -> Candidates:
-        """Merge x [R or 1, M, N] and g [R, M, P] of a step of size lr [R or 1] with what is remembered."""
+        """Merge x [R or 1, M, N] and g [R, M, P] of a step of size lr [R or 1] with remembered rows."""
         raise NotImplementedError
 
     def keep(
         self, state: Any, candidates: Candidates, selection: Selection, kept: OuterProducts
     ) -> Gradient:
-        """Remember what was not selected; return the gradient estimate [R, N, P]."""
+        """Remember the rows that were not selected; return the gradient estimate [R, N, P]."""
         raise NotImplementedError
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        """Return what remembering costs in steps that kept `kept` [T, R] terms of A numbers on the input side."""
+        """Return the cost of remembering in steps that kept `kept` [T, R] terms.
+
+        A is the number of entries on the input side, a number or [T, R].
+        """
         return Overhead()
 
 
 def carry_over(decay: float | Array, lr_last: Array, lr: Array) -> Array:
-    """Return rho = sqrt(decay lr_last / lr) [R], the factor of remembered rows, and store lr as the new lr_last.
+    """Return rho = sqrt(decay lr_last / lr) [R], the factor of remembered rows; then set lr_last to lr.
 
-    With it the step size stays out of the memory: the estimate times lr is the paper's update, whatever the
-    schedule (arXiv 2110.09164, augment and remember). All three lie on the host. Raises ValueError unless lr > 0.
+    This factor keeps the step size out of the memory: the estimate times lr is the paper's update under
+    every schedule (arXiv 2110.09164, augment and remember). lr_last is [R], lr [R or 1], all on the
+    host. Raises ValueError unless lr > 0.
     """
-    lr = replica_values(lr, len(lr_last))
     if not lr.min() > 0:
         raise ValueError(
-            f"expected step sizes > 0 while a memory is on, got {lr.min()}; train without memory where lr is 0"
+            f"expected step sizes > 0 while a memory is on, got {lr.min()}; "
+            "train without memory where lr is 0"
         )
     rho = np.sqrt(decay * lr_last / lr)
     lr_last[...] = lr

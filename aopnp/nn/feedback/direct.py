@@ -46,7 +46,7 @@ class Direct(Hook):
             raise ValueError(
                 f"expected initial values of B that are not zero, which {type(self).__name__} never changes, got zeros"
             )
-        self.counted = Product(Exact())
+        self.injection = Product(Exact())
 
     @property
     def activations(self) -> int:
@@ -63,7 +63,7 @@ class Direct(Hook):
         values = np.broadcast_to(drawn.astype(dtype), (streams.replicas, K, D)).copy()
         self.b = Parameter(to_device(values, device), feedback=True)
         self.streams, self.number = streams, index
-        self.counted.forget()
+        self.injection.forget()
 
     def parameters(self) -> list[Parameter]:
         if not hasattr(self, "b"):
@@ -80,25 +80,24 @@ class Direct(Hook):
         self.x = x
         return x
 
-    def listens(self, step: Step) -> bool:
-        return step.probing
+    @property
+    def uses_upstream_gradient(self) -> bool:
+        return False
 
     def backward(
         self, g: Any, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        if not step.probing:
-            error = self.error(step)
-            self.learn(error, step)
-            g = self._inject(error)
-        return super().backward(g, step, needs_input=needs_input)
+        error = self.error(step)
+        self.learn(error, step)
+        return super().backward(self._inject(error), step, needs_input=needs_input)
 
     def error(self, step: Step) -> Array:
         """Return what is sent back [R, M, K]."""
-        if step.teacher is None:
+        if step.loss is None:
             raise ValueError(
                 f"{self}: expected a step with its loss, got none; run it by backprop, which gives it one"
             )
-        error = step.teacher.backward()
+        error = step.loss.backward()
         if error.shape[-1] != self.outputs:
             raise ValueError(
                 f"{self}: expected an error at {self.outputs} outputs, got {error.shape[-1]}; give the network's number"
@@ -110,16 +109,19 @@ class Direct(Hook):
 
     def _inject(self, error: Array) -> Array:
         K, M, D = self.outputs, error.shape[1], self.activations
-        self.counted.exact(K, D, M, self.b.value)
+        self.injection.count_exact(K, D, M, self.b.value)
         return (error @ self.b.value).reshape(-1, M, *self.shape)
 
-    def spent(self) -> dict[str, Array]:
-        return self.counted.spent(self.b.value)
+    def products(self) -> dict[str, Product]:
+        return {"injection": self.injection}
 
     def saved(self) -> dict[str, Any]:
-        return {} if self.trained else {"b": self.b.value}
+        if self.trained:
+            return super().saved()
+        return super().saved() | {"b": self.b.value}
 
     def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
         if not self.trained:
             self.b.value[...] = saved["b"]
 

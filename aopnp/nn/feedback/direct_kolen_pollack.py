@@ -15,7 +15,6 @@ import numpy as np
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.streams import Streams
 from aopnp.estimators import Estimator, Exact
-from aopnp.estimators.ledger import add_up
 from aopnp.estimators.product import Product
 from aopnp.estimators.step import Step
 from aopnp.nn.feedback.direct import Direct
@@ -51,20 +50,7 @@ class DKP(Direct):
             .reshape(len(error), M, -1)
         )
         own_step = step if step.feedback_lr is None else replace(step, lr=step.feedback_lr)
-        self.b.grad = self.product(error, a, step.noise.get(self), own_step, inputs=self.outputs)
+        self.b.grad = self.product(error, a, own_step)
 
-    def noise_slots(self, batch_size: int) -> int:
-        return self.product.estimator.slots(batch_size)
-
-    def spent(self) -> dict[str, Array]:
-        return add_up(super().spent(), self.product.spent(self.b.value))
-
-    def observations(self) -> dict[str, Array]:
-        return super().observations() | self.product.observations()
-
-    def saved(self) -> dict[str, Any]:
-        return super().saved() | {"product": self.product.state}
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        super().restore(saved)
-        self.product.state = saved["product"]
+    def products(self) -> dict[str, Product]:
+        return super().products() | {"product": self.product}

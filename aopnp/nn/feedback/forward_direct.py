@@ -43,5 +43,5 @@ class FDFA(Direct):
             )
         M = d.shape[1]
         self.b.grad = self.b.value - d.swapaxes(-1, -2) @ u.reshape(len(u), M, -1) / M
-        self.counted.exact(M, self.outputs, self.activations, error)
+        self.injection.count_exact(M, self.outputs, self.activations, error)
         self.output_tangent = self.perturbation = None

@@ -1,10 +1,10 @@
-"""A hook: the identity, where the gradient that passes can be looked at, moved forward, or replaced (`Direct`).
+"""A hook: the identity, where the passing gradient can be measured, moved forward, or replaced (`Direct`).
 
 alignment angle = arccos(<injected, true> / (|injected| |true|)), over all activations of a batch, in degrees
 
-The true gradient is what a probing backward pass (`Step.probing`) carries down; 90 degrees: no better than a random
-direction, or none at all, as where feedback starts at zero. A hook measures where both passes come by, which
-`rules.MeasureAlignment` arranges.
+`MeasureAlignment` sends the true gradient through an exact copy of the network, in which a tap at the place of
+each hook notes it; the hook compares it with the gradient that passes next. An angle of 90 degrees is no
+better than a random direction, or belongs to a zero gradient, as where feedback starts at zero.
 """
 
 import math
@@ -15,10 +15,11 @@ from aopnp.nn.layer import Layer
 
 
 class Hook(Layer):
-    """The identity on activations [R or 1, M, ...]; `perturbation` is added to the tangent that passes."""
+    """The identity on activations [R or 1, M, ...]; `perturbation` is added to the passing tangent."""
 
     def __init__(self) -> None:
         self.true: Array | None = None
+        """The true gradient, until the gradient of the next backward pass is compared with it."""
         self.perturbation: Array | None = None
         self._angles: list[Array] = []
 
@@ -28,12 +29,13 @@ class Hook(Layer):
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        if step.probing:
-            self.true = g
-        elif self.true is not None:
+        if self.true is not None:
             self._angles.append(_angle(g, self.true))
             self.true = None
         return g if needs_input else None
+
+    def exact_copy(self) -> Layer:
+        return _Tap(self)
 
     def tangent(self, u: Array | None) -> Array:
         if u is None or self.perturbation is None:
@@ -47,9 +49,23 @@ class Hook(Layer):
 
     def observations(self) -> dict[str, Array]:
         angles, self._angles = self._angles, []
-        return (
-            {"alignment_angle": array_module(*angles).stack(angles, -1).mean(-1)} if angles else {}
-        )
+        seen = super().observations()
+        if angles:
+            seen["alignment_angle"] = array_module(*angles).stack(angles, -1).mean(-1)
+        return seen
+
+
+class _Tap(Layer):
+    """Stands at the place of `hook` in an exact copy of the network, and notes the true gradient there."""
+
+    def __init__(self, hook: Hook) -> None:
+        self.hook = hook
+
+    def backward(
+        self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
+    ) -> Array | None:
+        self.hook.true = g
+        return g if needs_input else None
 
 
 def _angle(a: Array, b: Array) -> Array:

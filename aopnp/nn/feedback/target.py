@@ -15,5 +15,5 @@ class DRTP(Direct):
 
     def error(self, step: Step) -> Array:
         super().error(step)
-        assert step.teacher is not None
-        return -step.teacher.target_part()
+        assert step.loss is not None
+        return -step.loss.target_part()

@@ -53,7 +53,7 @@ class Anchor(Strategy):
     def begin(self, trace: Trace, state: AnchorState | None) -> AnchorState:
         if self.every is not None and (state is None or trace.step.index % self.every == 0):
             trace.network.backward(
-                trace.loss.backward(), replace(trace.step, teacher=trace.loss), needs_input=False
+                trace.loss.backward(), replace(trace.step, loss=trace.loss), needs_input=False
             )
             state = AnchorState(gradients(trace))
         if state is None:

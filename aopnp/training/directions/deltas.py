@@ -32,7 +32,7 @@ def deltas(trace: Trace) -> list[Array]:
     for layer, listener in zip(layers, listeners, strict=True):
         layer.weight_product = listener
     trace.network.backward(
-        trace.loss.backward(), replace(trace.step, teacher=trace.loss), needs_input=False
+        trace.loss.backward(), replace(trace.step, loss=trace.loss), needs_input=False
     )
     for layer, product in zip(layers, products, strict=True):
         layer.weight_product = product

@@ -70,7 +70,7 @@ def measure(
     step = step or Step(training=True)
     loss.forward(network.forward(x, step), target)
     trace = Trace(network, loss, step, streams, num_dir)
-    network.backward(loss.backward(), replace(step, teacher=loss), needs_input=False)
+    network.backward(loss.backward(), replace(step, loss=loss), needs_input=False)
     g = gradients(trace)
     expected = strategy.variance_factor(trace, g, strategy.begin(trace, copy.deepcopy(state)))
     layers = _layers(trace)

@@ -74,7 +74,7 @@ def narrow(layer: Layer) -> TypeGuard[Dense]:
     """Return whether the weights' gradient is X^T G with fewer rows in X than columns."""
     if not isinstance(layer, Dense) or (isinstance(layer, BinaryDense) and layer.masked):
         return False
-    return layer.kept.share is None and layer.x.shape[-2] <= layer.inputs
+    return layer.sample is None and layer.x.shape[-2] <= layer.inputs
 
 
 def row_space(trace: Trace, layer: Dense) -> Array:

@@ -1,6 +1,6 @@
 """Measure how well the feedback points: the angle between the injected and the true gradient at every hook."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aopnp.estimators.step import Step
 from aopnp.nn import Loss
@@ -9,11 +9,12 @@ from aopnp.nn.layer import Layer
 
 @dataclass(frozen=True)
 class MeasureAlignment:
-    """At every `every`-th step a second, probing backward pass leaves the true gradient at the hooks.
+    """At every `every`-th step, back-propagate exactly through a copy of the network first.
 
-    The backward pass that follows measures; the history then has `alignment_angle/<layer>` in degrees. Nothing else
-    changes, and the probing pass, which a real training would not make, is not counted. An epoch without a
-    measurement has no entry: `every` is best a divisor of an epoch's steps.
+    The copy leaves the true gradient at the hooks; the real backward pass, which follows, measures its
+    angle with it. The history then has `alignment_angle/<layer>` in degrees. Nothing else changes, and the
+    pass through the copy, which a real training would not make, is not counted. An epoch without a
+    measurement has no entry, so `every` is best a divisor of the number of steps in an epoch.
     """
 
     every: int = 1
@@ -23,6 +24,6 @@ class MeasureAlignment:
             raise ValueError(f"expected every >= 1 steps between measurements, got {self.every}")
 
     def __call__(self, network: Layer, loss: Loss, step: Step) -> None:
-        """Carry the true gradient down."""
+        """Leave the true gradient of this batch at the hooks."""
         if step.index % self.every == 0:
-            network.backward(loss.backward(), replace(step, probing=True), needs_input=False)
+            network.exact_copy().backward(loss.backward(), step, needs_input=False)

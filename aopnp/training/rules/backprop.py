@@ -31,7 +31,7 @@ class Backprop(Rule):
     ) -> tuple[Array, Array]:
         y = network.forward(x, step)
         value = loss.forward(y, target)
-        step = replace(step, teacher=loss)
+        step = replace(step, loss=loss)
         for look in self.between:
             look(network, loss, step)
         self.backward(network, loss.backward(), step)

@@ -32,7 +32,7 @@ class Unlocked(Backprop):
             raise ValueError(
                 f"expected a Chain, whose layers can be told apart, got {type(network).__name__}"
             )
-        segments = network.segments(step)
+        segments = network.segments()
         gradients: list[Any] = [None] * (len(segments) - 1) + [g]
         running = [
             # In a copy of the context: how NumPy treats overflow is part of it, and new threads begin without.
