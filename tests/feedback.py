@@ -25,7 +25,7 @@ from aopnp import (
 )
 from aopnp.arrays import to_device
 from aopnp.nn.feedback import DIRECT, DKP, FDFA, FEEDBACKS, Hook
-from aopnp.optim import Apart, StepDecay
+from aopnp.optim import ParameterGroups, StepDecay
 from aopnp.training import Backprop, MeasureAlignment, backprop, learn_jacobians
 
 MEMORY = AOP(topk, 3, RowMemory(0.9))
@@ -74,7 +74,7 @@ def rule_for(network, *between):
 
 
 def optimiser():
-    return Apart(
+    return ParameterGroups(
         SGD(0.05, 0.9, weight_decay=0.1, decoupled=True), Adam(0.01, schedule=StepDecay(5, 0.5))
     )
 

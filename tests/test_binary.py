@@ -26,7 +26,7 @@ from aopnp.estimators.outer_products import dense
 from aopnp.nn import BinaryConv2d, BinaryDense, Sign, XavierUniform
 from aopnp.nn.feedback import KolenPollack, RandomFeedback, SignSymmetric
 from aopnp.nn.soft_weights import SOFT_WEIGHTS, FloatLatent, Levels
-from aopnp.optim import Bop, Displace
+from aopnp.optim import Bop, SoftWeightUpdate
 from aopnp.training.checkpoint import load, save
 from tests.devices import ON_DEVICES, need
 
@@ -172,7 +172,7 @@ def test_a_step_of_a_binary_dense_layer_by_hand(bits):
     np.testing.assert_allclose(
         network.backward(da_out, step), dz @ w.swapaxes(1, 2), rtol=1e-12, atol=1e-12
     )
-    Displace(SGD(lr)).update(network.parameters(), step)
+    SoftWeightUpdate(SGD(lr)).update(network.parameters(), step)
     np.testing.assert_array_equal(np.rint((layer.weight.soft() + 1) / gap), moved)
     assert (moved != j).any()
     np.testing.assert_allclose(norm.beta.value, -lr * dy.sum(1), rtol=1e-12, atol=1e-14)
@@ -200,7 +200,7 @@ def test_estimators_and_feedback_work_as_with_real_weights_and_a_stack_is_each_a
         fit(
             network,
             CrossEntropy(),
-            Displace(SGD(0.1, 0.5)),
+            SoftWeightUpdate(SGD(0.1, 0.5)),
             (x[0], target[0]),
             streams=streams,
             batch_size=8,
@@ -217,8 +217,8 @@ def test_estimators_and_feedback_work_as_with_real_weights_and_a_stack_is_each_a
 
 
 OPTIMISERS = {
-    "sgd": lambda: Displace(SGD(0.1)),
-    "adam": lambda: Displace(Adam(0.02)),
+    "sgd": lambda: SoftWeightUpdate(SGD(0.1)),
+    "adam": lambda: SoftWeightUpdate(Adam(0.02)),
     "bop": lambda: Bop(Adam(0.02), 0.1),
 }
 EVERY_OPTIMISER = pytest.mark.parametrize("optimiser", OPTIMISERS.values(), ids=OPTIMISERS)
@@ -260,16 +260,16 @@ def test_a_file_of_other_bits_or_another_optimiser_is_refused(tmp_path):
     streams, path = Streams(), tmp_path / "network.npz"
     network = perceptron(Levels(5))
     network.initialise(streams)
-    save(path, network, Displace(SGD(0.1)), streams=streams, epoch=0)
+    save(path, network, SoftWeightUpdate(SGD(0.1)), streams=streams, epoch=0)
     for storage, optimiser, sentence in (
         (
             Levels(6),
-            Displace(SGD(0.1)),
+            SoftWeightUpdate(SGD(0.1)),
             r"expected parameters uint8 \[1, 6, 7\], .*, got uint8 \[1, 5, 7\]",
         ),
         (
             FloatLatent(),
-            Displace(SGD(0.1)),
+            SoftWeightUpdate(SGD(0.1)),
             r"expected parameters float64 \[1, 54\], .*, got uint8 \[1, 5, 7\]",
         ),
         (Levels(5), SGD(0.1), "expected an optimiser SGD as here, got SGD displacing soft weights"),
@@ -294,7 +294,9 @@ def test_training_on_a_device_ends_at_the_same_soft_weights(device, build, shape
     for where in ("cpu", device):
         network, streams = build(storage), Streams(1, [0, 1])
         network.initialise(streams, np.float32, where)
-        trained(network, Displace(Adam(0.02)), streams, shape, where, MeanSquaredError, epochs=2)
+        trained(
+            network, SoftWeightUpdate(Adam(0.02)), streams, shape, where, MeanSquaredError, epochs=2
+        )
         ends.append([to_host(parameter.value) for parameter in network.parameters()])
     for got, expected in zip(*reversed(ends), strict=True):
         if device == "cuda-sim" or got.dtype == np.uint8:
@@ -314,7 +316,9 @@ def test_the_naive_rule_flips_no_weight_and_trains_as_frozen_weights_do():
             for layer in network.walk():
                 if isinstance(layer, BinaryDense):
                     layer.weight.move = lambda displacement, step: None
-        curves.append(trained(network, Displace(SGD(0.1)), streams, (6,), epochs=5)["train_loss"])
+        curves.append(
+            trained(network, SoftWeightUpdate(SGD(0.1)), streams, (6,), epochs=5)["train_loss"]
+        )
         same = [
             (now.value == then).all() for now, then in zip(network.parameters(), start, strict=True)
         ]
@@ -329,7 +333,7 @@ def test_soft_weights_learn_what_the_naive_rule_cannot(name):
     for storage in (name, "naive"):
         network, streams = perceptron(SOFT_WEIGHTS[storage]), Streams(0, range(5))
         network.initialise(streams, np.float32)
-        losses[storage] = trained(network, Displace(Adam(0.01)), streams, (6,), epochs=30)[
+        losses[storage] = trained(network, SoftWeightUpdate(Adam(0.01)), streams, (6,), epochs=30)[
             "train_loss"
         ][-1].mean()
     assert losses[name] < losses["naive"] - 0.1
@@ -340,7 +344,7 @@ def test_nan_is_seen_although_no_level_stands_for_it(storage):
     network, streams = perceptron(storage), Streams(0, [0, 1])
     network.initialise(streams, np.float32)
     network.layers[1].gamma.value[1, 0] = np.nan
-    history = trained(network, Displace(SGD(0.1)), streams, (6,), epochs=1)
+    history = trained(network, SoftWeightUpdate(SGD(0.1)), streams, (6,), epochs=1)
     assert list(history.diverged) == [1]
     assert np.isfinite(network.layers[0].weight.soft()[0]).all()
 

@@ -9,7 +9,7 @@ from aopnp import SGD, Chain, CrossEntropy, Dense, Streams, Tanh, fit
 from aopnp.arrays import to_device, to_host
 from aopnp.estimators import OuterProducts, Step
 from aopnp.nn import Parameter
-from aopnp.optim import AGGREGATIONS, Adam, Apart, Critical, ErrorFeedback, StepDecay
+from aopnp.optim import AGGREGATIONS, Adam, Critical, ErrorFeedback, ParameterGroups, StepDecay
 from aopnp.optim.error_feedback import largest
 from aopnp.training.checkpoint import load, save
 from tests.devices import ON_DEVICES, need
@@ -22,7 +22,7 @@ def update(optimiser, parameters, steps):
     for t, gradients in enumerate(steps):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        optimiser.update(parameters, Step(t, optimiser.lr(t), feedback_lr=optimiser.feedback_lr(t)))
+        optimiser.update(parameters, Step(t, optimiser.lr(t), group_lr=optimiser.group_lr(t)))
     return parameters
 
 
@@ -35,7 +35,7 @@ def handed(optimiser, steps):
     """Return what the inner optimiser is handed, as lists like `steps`, and the parameters."""
     parameters = [Parameter(np.zeros_like(g)) for g in steps[0]]
     return [
-        optimiser.handed(parameters, gradients, Step(t)) for t, gradients in enumerate(steps)
+        optimiser.transform(parameters, gradients, Step(t)) for t, gradients in enumerate(steps)
     ], parameters
 
 
@@ -123,7 +123,7 @@ def test_a_buffer_of_two_step_by_step():
         ),  # of equal priorities the earlier slot goes, though 8 is the larger gradient
     ]
     for g, expected, remembered, priorities in story:
-        (got,) = optimiser.handed([parameter], [np.array([[g]], float)], Step())
+        (got,) = optimiser.transform([parameter], [np.array([[g]], float)], Step())
         state = optimiser.state[parameter]
         assert got == expected
         assert state.gradients[0, :, 0].tolist() == remembered
@@ -175,29 +175,43 @@ def test_kappa_0_is_the_inner_optimiser_bit_for_bit_momentum_and_adam_included(
 )
 def test_schedules_and_an_optimiser_of_its_own_for_feedback_are_the_inner_ones(build):
     def start():
-        return Apart(SGD(0.5, schedule=StepDecay(2, 0.5)), SGD(0.25, 0.9))
+        return ParameterGroups(SGD(0.5, schedule=StepDecay(2, 0.5)), SGD(0.25, 0.9))
 
     class Seven(SGD):
         def lr(self, step):
             return np.array([7.0])
 
-    assert build(Seven()).lr(0) == build(Seven()).feedback_lr(0) == 7
+    assert build(Seven()).lr(0) == 7
+    assert build(Seven()).group_lr(0) == {}
     around = build(start())
     for t in range(4):
         np.testing.assert_array_equal(around.lr(t), start().lr(t))
-        np.testing.assert_array_equal(around.feedback_lr(t), [0.25])
-    with pytest.raises(
-        TypeError, match=r"expected (Critical|ErrorFeedback) to update all .* write \w+\(Apart\("
+        np.testing.assert_array_equal(around.group_lr(t)["feedback"], [0.25])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda inner: Critical(inner, 3), lambda inner: ErrorFeedback(inner, 0.5)],
+    ids=["critical", "error feedback"],
+)
+def test_inside_a_parameter_group_it_moves_that_group_as_it_would_alone(build):
+    values, steps = problem(0)
+    groups = ParameterGroups(build(SGD(0.1)), SGD(0.1))
+    for got, expected in zip(
+        run(groups, values, steps), run(build(SGD(0.1)), values, steps), strict=True
     ):
-        run(Apart(around, SGD(0.1)), *problem(0))
+        np.testing.assert_array_equal(got.value, expected.value)
 
 
 @EVERY_AGGREGATION
 def test_apart_inside_moves_weights_and_feedback_as_two_networks(aggregation):
     """Not synced, a tensor neither sees the others nor who moves them."""
     values, steps = problem(1)
-    parameters = [Parameter(value.copy(), feedback=bool(i)) for i, value in enumerate(values)]
-    together = Critical(Apart(SGD(0.5), Adam(0.25)), 3, aggregation=aggregation)
+    parameters = [
+        Parameter(value.copy(), group=("network", "feedback")[i > 0])
+        for i, value in enumerate(values)
+    ]
+    together = Critical(ParameterGroups(SGD(0.5), Adam(0.25)), 3, aggregation=aggregation)
     update(together, parameters, steps)
     for i, inner in enumerate((SGD(0.5), Adam(0.25))):
         alone = run(
@@ -433,13 +447,11 @@ def test_a_share_of_1_is_the_inner_optimiser_bit_for_bit(inner):
 
 
 def test_feedback_waits_in_units_of_its_own_step_size():
-    parameter = Parameter(np.zeros((1, 2)), feedback=True)
-    optimiser = ErrorFeedback(Apart(SGD(1.0), SGD(0.5, schedule=StepDecay(1, 0.5))), 0.5)
+    parameter = Parameter(np.zeros((1, 2)), group="feedback")
+    optimiser = ErrorFeedback(ParameterGroups(SGD(1.0), SGD(0.5, schedule=StepDecay(1, 0.5))), 0.5)
     for t, g in enumerate([[4.0, 1.0], [0.0, 0.0]]):
         parameter.grad = np.array([g])
-        optimiser.update(
-            [parameter], Step(t, optimiser.lr(t), feedback_lr=optimiser.feedback_lr(t))
-        )
+        optimiser.update([parameter], Step(t, optimiser.lr(t), group_lr=optimiser.group_lr(t)))
     np.testing.assert_array_equal(parameter.value, [[-0.5 * 4, -0.5 * 1]])
 
 

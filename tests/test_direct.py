@@ -43,7 +43,7 @@ from aopnp.nn.feedback import (
     normal,
     zeros,
 )
-from aopnp.optim import Apart, StepDecay
+from aopnp.optim import ParameterGroups, StepDecay
 from aopnp.training import backprop, learn_jacobians
 from aopnp.training.rules import Backprop
 from tests.devices import ON_DEVICES, need
@@ -90,7 +90,7 @@ def filled(network, rule=None, loss=None):
     """Run the rule on a batch; return (the loss, all gradients of weights as matrices)."""
     loss = loss or MeanSquaredError()
     (rule or rule_for(network))(network, loss, *batch(network), TRAINING)
-    return loss, [dense(p.grad) for p in network.parameters() if not p.feedback]
+    return loss, [dense(p.grad) for p in network.parameters() if p.group != "feedback"]
 
 
 @EACH
@@ -322,7 +322,7 @@ def test_only_what_is_trained_moves_and_is_handed_to_an_optimiser(name):
     assert len(hooks) == 2
     for hook, start in hooks:
         assert any(p is hook.b for p in network.parameters()) == hook.trained
-        assert hook.b.feedback
+        assert hook.b.group == "feedback"
         assert (hook.b.value == start.b.value).all() == (name in FROZEN)
         assert ("b" in hook.saved()) == (name in FROZEN)
 
@@ -383,7 +383,7 @@ def hand(network, data):
 def test_dkp_moves_b_downhill_along_its_product_with_the_same_activations_as_the_weights():
     """One step of a network: B by error^T a of the forward pass, at its own step size; W_L by a^T error."""
     start, *_ = trained(DKP, SGD(1e-30))
-    network, _, data = trained(DKP, Apart(SGD(0.5), SGD(0.25)))
+    network, _, data = trained(DKP, ParameterGroups(SGD(0.5), SGD(0.25)))
     error, activations = hand(start, data)
     for k, a in zip((2, 5), activations, strict=True):
         moved = start.layers[k].b.value - 0.25 * np.einsum("rmk,rmd->rkd", error, a)
@@ -399,7 +399,7 @@ def test_dkp_moves_b_downhill_along_its_product_with_the_same_activations_as_the
 
 def test_dkps_schedule_is_its_own():
     steps, network = 5, whole(DKP(2, 3))
-    optimiser = Apart(SGD(0.5), SGD(1.0, schedule=StepDecay(2, 0.5)))
+    optimiser = ParameterGroups(SGD(0.5), SGD(1.0, schedule=StepDecay(2, 0.5)))
     error, a = np.ones((2, 4, 2)), np.ones((2, 4, 3))
     start = network.b.value.copy()
     for t in range(steps):
@@ -409,7 +409,7 @@ def test_dkps_schedule_is_its_own():
             optimiser.lr(t),
             training=True,
             loss=Given(error),
-            feedback_lr=optimiser.feedback_lr(t),
+            group_lr=optimiser.group_lr(t),
         )
         network.backward(None, step)
         optimiser.update(network.parameters(), step)
@@ -427,7 +427,7 @@ def steps_of(hook, optimiser, errors, activations, noise=None):
             own,
             True,
             loss=Given(error),
-            feedback_lr=optimiser.feedback_lr(t),
+            group_lr=optimiser.group_lr(t),
         )
         hook.forward(a, step)
         hook.backward(None, step)
@@ -465,13 +465,13 @@ def test_the_memory_of_dkp_meets_the_step_size_of_the_feedback():
     hook, product = whole(DKP(2, 3, estimator=estimator)), Product(estimator)
     noise, optimiser = (
         rng.gumbel(size=(2, 5)),
-        Apart(SGD(0.5), SGD(1.0, schedule=StepDecay(1, 0.25))),
+        ParameterGroups(SGD(0.5), SGD(1.0, schedule=StepDecay(1, 0.25))),
     )
     errors, activations = integers(rng, (3, 2, 5, 2)), integers(rng, (3, 2, 5, 3))
     got = steps_of(hook, optimiser, errors, activations, noise)
     other, constant = Product(estimator), []
     for t in range(3):
-        step = Step(t, optimiser.feedback_lr(t), {product: noise}, training=True)
+        step = Step(t, optimiser.group_lr(t)["feedback"], {product: noise}, training=True)
         np.testing.assert_array_equal(got[t], dense(product(errors[t], activations[t], step)))
         step = Step(t, np.array([0.5]), {other: noise})
         constant.append(dense(other(errors[t], activations[t], step)))
@@ -656,7 +656,7 @@ def test_fdfas_b_follows_the_jacobian_of_a_linear_network():
         "epochs": 100,
         "rule": Backprop((learn_jacobians,)),
     }
-    fit(network, CrossEntropy(), Apart(SGD(1e-4), SGD(0.05)), data, **options)
+    fit(network, CrossEntropy(), ParameterGroups(SGD(1e-4), SGD(0.05)), data, **options)
     b, w = network.layers[1].b.value, network.layers[2].weight.value.swapaxes(-1, -2)
     assert (cosine(b, w) > 0.98).all()
     assert np.abs(b - w).max() < 0.2

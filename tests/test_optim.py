@@ -14,12 +14,12 @@ from aopnp.estimators.outer_products import SideBySide, add_scaled, dense
 from aopnp.nn import Parameter
 from aopnp.optim import (
     Adam,
-    Apart,
     Cosine,
     Critical,
     ErrorFeedback,
     Moments,
     MultiStep,
+    ParameterGroups,
     StepDecay,
     WarmUp,
 )
@@ -38,7 +38,7 @@ OPTIMISERS = {
 AROUND = {
     "critical": lambda lr: Critical(SGD(lr, 0.9, weight_decay=0.01), capacity=2),
     "critical adam": lambda lr: Critical(Adam(lr), capacity=2, aggregation="mean", synced=True),
-    "apart": lambda lr: Apart(SGD(lr, 0.9, weight_decay=0.01), Adam(lr)),
+    "apart": lambda lr: ParameterGroups(SGD(lr, 0.9, weight_decay=0.01), Adam(lr)),
     "error feedback": lambda lr: ErrorFeedback(SGD(lr, 0.9, schedule=StepDecay(2, 0.5)), share=0.3),
 }
 EVERY_OPTIMISER = pytest.mark.parametrize(
@@ -327,26 +327,26 @@ def test_apart_moves_the_feedback_by_an_optimiser_and_a_schedule_of_its_own():
     def feedback():
         return Adam(0.25, weight_decay=0.2, schedule=StepDecay(1, 0.5))
 
-    together = Apart(network(), feedback())
-    both = [Parameter(values[0].copy()), Parameter(values[1].copy(), feedback=True)]
+    together = ParameterGroups(network(), feedback())
+    both = [Parameter(values[0].copy()), Parameter(values[1].copy(), group="feedback")]
     for t, own in enumerate(gradients):
         both[0].grad, both[1].grad = own
         np.testing.assert_array_equal(together.lr(t), network().lr(t))
-        np.testing.assert_array_equal(together.feedback_lr(t), feedback().lr(t))
-        np.testing.assert_array_equal(network().feedback_lr(t), network().lr(t))
-        together.update(both, Step(t, together.lr(t), feedback_lr=together.feedback_lr(t)))
+        np.testing.assert_array_equal(together.group_lr(t)["feedback"], feedback().lr(t))
+        assert network().group_lr(t) == {}
+        together.update(both, Step(t, together.lr(t), group_lr=together.group_lr(t)))
     np.testing.assert_array_equal(both[0].value, moved(network(), values[0], gradients[:, 0]))
     np.testing.assert_array_equal(both[1].value, moved(feedback(), values[1], gradients[:, 1]))
-    assert together.kind == "SGD with momentum, and Adam for feedback"
+    assert together.state_kind == "SGD with momentum, and Adam for feedback"
     velocity, moments = together.saved(both)
     assert (velocity.shape, moments.updates) == ((1, 3, 4), 5)
-    again = Apart(network(), feedback())
+    again = ParameterGroups(network(), feedback())
     again.restore(both, [velocity, moments])
     for kept, back in zip(together.saved(both), again.saved(both), strict=True):
         assert back is kept
 
 
 def test_without_a_step_size_of_its_own_the_feedback_takes_that_of_the_step():
-    parameter = Parameter(np.ones((1, 2)), np.ones((1, 2)), feedback=True)
-    Apart(SGD(1.0), SGD(1.0)).update([parameter], Step(lr=np.array([0.25])))
+    parameter = Parameter(np.ones((1, 2)), np.ones((1, 2)), group="feedback")
+    ParameterGroups(SGD(1.0), SGD(1.0)).update([parameter], Step(lr=np.array([0.25])))
     np.testing.assert_array_equal(parameter.value, 0.75)

@@ -233,7 +233,7 @@ def test_a_step_on_a_device_waits_for_nothing(name):
     with no_waiting():
         for t in range(2):
             own = {product: each[t] for product, each in noise.items()}
-            step = Step(t, moved_by.lr(t), own, training=True, feedback_lr=moved_by.feedback_lr(t))
+            step = Step(t, moved_by.lr(t), own, training=True, group_lr=moved_by.group_lr(t))
             rule_for(network, MeasureAlignment())(network, loss, x, labels, step)
             moved_by.update(network.parameters(), step)
 

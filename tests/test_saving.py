@@ -31,7 +31,7 @@ from aopnp.estimators import Watched, side_by_side
 from aopnp.estimators.memories import RowState
 from aopnp.nn import BatchNorm
 from aopnp.nn.layer import Layer
-from aopnp.optim import Adam, Apart, Critical, ErrorFeedback, Moments
+from aopnp.optim import Adam, Critical, ErrorFeedback, Moments, ParameterGroups
 from aopnp.training.checkpoint import load, save
 from aopnp.training.serialise import STATES, pack, unpack
 from tests import feedback
@@ -462,7 +462,7 @@ def test_another_feedback_than_it_was_saved_with_is_refused(tmp_path):
         network("random"),
         SGD(0.1),
     )
-    apart = Apart(SGD(0.1), Adam(0.1))
+    apart = ParameterGroups(SGD(0.1), Adam(0.1))
     refused(
         path,
         "expected an optimiser SGD, and Adam for feedback as here, got SGD",

@@ -11,7 +11,7 @@ from aopnp.arrays.kernels import move_levels, pack_levels, unpack_levels, unpack
 from aopnp.estimators import Step
 from aopnp.nn import BinaryDense, Parameter
 from aopnp.nn.soft_weights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight, sign
-from aopnp.optim import Apart, Bop, Critical, Displace, StepDecay
+from aopnp.optim import Bop, Critical, ParameterGroups, SoftWeightUpdate, StepDecay
 from aopnp.training.memory_footprint import Bytes, stored_bytes
 from aopnp.training.serialise import pack
 from tests.devices import ON_DEVICES, need
@@ -259,7 +259,7 @@ def test_every_weight_and_step_and_run_has_a_variate_of_its_own_and_nearest_draw
         (lambda: Levels(5.0), "expected soft weights of 1 to 8 bits, got 5.0"),
         (lambda: Levels(5, "up"), "expected the rounding stochastic or nearest, got 'up'"),
         (
-            lambda: Displace(SGD(0.1, weight_decay=0.5)),
+            lambda: SoftWeightUpdate(SGD(0.1, weight_decay=0.5)),
             "expected an optimiser without weight decay .*, got one with 0",
         ),
         (lambda: Bop(SGD(0.1), gamma=0), "expected a rate gamma above 0 and up to 1, got 0"),
@@ -278,7 +278,7 @@ def test_an_optimiser_that_is_not_told_of_soft_weights_cannot_move_them(storage,
     weight, optimiser = soft_weight(np.zeros((1, 6, 5)), storage), build()
     weight.grad = np.ones((1, 6, 5))
     with pytest.raises(
-        ValueError, match=r"expected an optimiser that moves soft weights, got .*Displace"
+        ValueError, match=r"expected an optimiser that moves soft weights, got .*SoftWeightUpdate"
     ):
         optimiser.update([weight], Step(0, optimiser.lr(0)))
 
@@ -312,7 +312,7 @@ def test_every_optimiser_moves_a_soft_weight_as_a_real_one_as_long_as_nothing_is
         [soft_weight(s), Parameter(bias.copy())],
         [Parameter(s.copy()), Parameter(bias.copy())],
     )
-    optimiser, plain = Displace(inner(lr)), inner(lr)
+    optimiser, plain = SoftWeightUpdate(inner(lr)), inner(lr)
     updated(optimiser, soft, gradients)
     updated(plain, real, gradients)
     np.testing.assert_allclose(soft[0].soft(), real[0].value, rtol=1e-13)
@@ -328,42 +328,45 @@ def test_every_optimiser_moves_a_soft_weight_as_a_real_one_as_long_as_nothing_is
 def test_apart_works_inside_and_its_two_step_sizes_come_through():
     weight, feedback = (
         soft_weight(np.zeros((1, 1, 1))),
-        Parameter(np.zeros((1, 1, 1)), feedback=True),
+        Parameter(np.zeros((1, 1, 1)), group="feedback"),
     )
-    optimiser = Displace(Apart(SGD(0.25), SGD(0.5)))
+    optimiser = SoftWeightUpdate(ParameterGroups(SGD(0.25), SGD(0.5)))
     weight.grad = feedback.grad = np.ones((1, 1, 1))
-    optimiser.update(
-        [weight, feedback], Step(0, optimiser.lr(0), feedback_lr=optimiser.feedback_lr(0))
-    )
+    optimiser.update([weight, feedback], Step(0, optimiser.lr(0), group_lr=optimiser.group_lr(0)))
     assert (weight.soft(), feedback.value) == (-0.25, -0.5)
 
 
-@pytest.mark.parametrize("outer", [Displace, Bop])
-def test_what_moves_soft_weights_goes_around_apart(outer):
-    weight = soft_weight(np.zeros((1, 1, 1)))
-    weight.grad = np.ones((1, 1, 1))
-    optimiser = Apart(outer(SGD(0.1)), SGD(0.1))
-    with pytest.raises(
-        TypeError,
-        match=rf"expected {outer.__name__} to update all parameters at once, got one; write",
-    ):
-        optimiser.update([weight], Step(0, optimiser.lr(0), feedback_lr=optimiser.feedback_lr(0)))
+@pytest.mark.parametrize("outer", [SoftWeightUpdate, Bop])
+def test_soft_weights_in_a_parameter_group_move_as_they_would_alone(outer):
+    moved = []
+    for optimiser in (outer(SGD(0.1)), ParameterGroups(outer(SGD(0.1)), SGD(0.1))):
+        storage = Levels(1) if outer is Bop else FloatLatent()
+        weight = soft_weight(
+            np.full((1, 1, 1), 0.5), storage, lambda step, n, xp: np.full((1, n), 0.5)
+        )
+        weight.grad = np.ones((1, 1, 1))
+        optimiser.update([weight], Step(0, optimiser.lr(0), group_lr=optimiser.group_lr(0)))
+        moved.append(weight.soft())
+    np.testing.assert_array_equal(*moved)
+    assert moved[0] != 0.5
 
 
-@pytest.mark.parametrize("inner", [Displace(SGD(0.1)), Bop(SGD(0.1))], ids=["displace", "bop"])
+@pytest.mark.parametrize(
+    "inner", [SoftWeightUpdate(SGD(0.1)), Bop(SGD(0.1))], ids=["displace", "bop"]
+)
 def test_soft_weights_are_displaced_once(inner):
     with pytest.raises(
         ValueError,
-        match=r"expected an optimiser of real weights, got .*; it needs no Displace around",
+        match=r"expected an optimiser of real weights, got .*; it needs no SoftWeightUpdate around",
     ):
-        Displace(inner)
+        SoftWeightUpdate(inner)
 
 
 def test_binarynets_step_factor_multiplies_the_displacement():
     for scaled, factor in ((False, 1), (True, np.sqrt((4 + 3) / 1.5))):
         layer = BinaryDense(4, 3, scaled=scaled, init=lambda *_: np.zeros((5, 3)))
         layer.initialise(Streams())
-        updated(Displace(SGD(0.5)), layer.parameters(), [[np.full((1, 4, 3), 0.25)]])
+        updated(SoftWeightUpdate(SGD(0.5)), layer.parameters(), [[np.full((1, 4, 3), 0.25)]])
         np.testing.assert_allclose(layer.weight.soft(), -0.125 * factor, rtol=1e-15)
 
 
@@ -405,7 +408,9 @@ def test_bop_flips_strictly_above_its_threshold_and_its_defaults_are_the_papers(
 
 @EVERY_STORAGE
 @pytest.mark.parametrize(
-    "build", [lambda lr: Displace(Adam(lr)), lambda lr: Bop(SGD(lr), 0.5, 0.1)], ids=["adam", "bop"]
+    "build",
+    [lambda lr: SoftWeightUpdate(Adam(lr)), lambda lr: Bop(SGD(lr), 0.5, 0.1)],
+    ids=["adam", "bop"],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_replicas_move_as_each_alone_bit_for_bit(storage, build, dtype):
@@ -428,7 +433,9 @@ def test_replicas_move_as_each_alone_bit_for_bit(storage, build, dtype):
 @ON_DEVICES
 @EVERY_STORAGE
 @pytest.mark.parametrize(
-    "build", [lambda: Displace(SGD(0.1, 0.5)), lambda: Bop(SGD(0.1), 0.5, 0.1)], ids=["sgd", "bop"]
+    "build",
+    [lambda: SoftWeightUpdate(SGD(0.1, 0.5)), lambda: Bop(SGD(0.1), 0.5, 0.1)],
+    ids=["sgd", "bop"],
 )
 def test_a_device_moves_the_same_bits_and_never_waits(device, storage, build):
     need(device)
@@ -462,19 +469,26 @@ def held(storage, optimiser, dtype=np.float32):
 
 def test_the_byte_ledger_by_hand():
     n, rest = 64 * 40, 2 * 40 + 40 * 10 + 10
-    ledger = held(Levels(5), Displace(Adam()))
+    ledger = held(Levels(5), SoftWeightUpdate(Adam()))
     assert ledger == {
         "binary": Bytes(5 * n // 8, 8 * n, 4 * n),
         "real": Bytes(4 * rest, 8 * rest, 0),
     }
     assert ledger["binary"].kept == 5 * n // 8 + 8 * n
-    assert held(FloatLatent(), Displace(SGD()), np.float64)["binary"] == Bytes(8 * n, 0, 8 * n)
+    assert held(FloatLatent(), SoftWeightUpdate(SGD()), np.float64)["binary"] == Bytes(
+        8 * n, 0, 8 * n
+    )
     assert held(Levels(1), Bop(SGD()))["binary"] == Bytes(n // 8, 4 * n, 4 * n)
-    assert held(Levels(3), Displace(SGD(0.1, 0.9)))["binary"] == Bytes(3 * n // 8, 4 * n, 4 * n)
+    assert held(Levels(3), SoftWeightUpdate(SGD(0.1, 0.9)))["binary"] == Bytes(
+        3 * n // 8, 4 * n, 4 * n
+    )
 
 
 def test_five_bits_are_6_4_times_smaller_with_sgd_and_1_39_with_adam():
-    for build, ratio in ((lambda: Displace(SGD()), 6.4), (lambda: Displace(Adam()), 96 / 69)):
+    for build, ratio in (
+        (lambda: SoftWeightUpdate(SGD()), 6.4),
+        (lambda: SoftWeightUpdate(Adam()), 96 / 69),
+    ):
         full, small = (
             held(storage, build())["binary"].kept for storage in (FloatLatent(), Levels(5))
         )

@@ -163,10 +163,17 @@ def _own(
 ) -> tuple[Array | None, Step]:
     """Return the noise and the step of one part, for sums of n terms."""
     slots = estimator.slots(n)
-    # Noise belongs to slots counted from the last: a part takes as many as it has, as it would alone.
-    own_noise = None if noise is None or not slots else _share(noise, where)[..., -slots:]
-    return own_noise, replace(step, lr=_share(step.lr, where))
+    own_noise = None
+    if noise is not None and slots:
+        # The rows of the batch come last: a part of fewer slots takes the last ones, as it would alone.
+        own_noise = _share(noise, where)[..., -slots:]
+    if step.lr is not None:
+        step = replace(step, lr=_share(step.lr, where))
+    return own_noise, step
 
 
 def _share(array: Array, where: slice) -> Array:
-    return array if len(array) == 1 else array[where]
+    """Return the replicas `where` of an array [R, ...], or an array [1, ...] that all share."""
+    if len(array) == 1:
+        return array
+    return array[where]

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from aopnp.arrays.backend import Array
 
 
@@ -27,8 +25,11 @@ class Step:
 
     index: int = 0
     """Number of the training step, counted from 0 over all epochs."""
-    lr: Array = field(default_factory=lambda: np.ones(1))
-    """Step size of every replica [R] (or [1] for all), on the host."""
+    lr: Array | None = None
+    """Step size of every replica [R] (or [1] for all), on the host.
+
+    None: the optimiser takes its own, and memories see a constant step size.
+    """
     noise: Mapping[Any, Array] = field(default_factory=dict)
     """Selection noise, Gumbel variates [R or 1, slots], of each product that wants some.
 
@@ -40,8 +41,12 @@ class Step:
     """Number of the epoch, counted from 1, as in a History."""
     loss: OutputLoss | None = None
     """The loss of this batch; only a backward pass has one."""
-    feedback_lr: Array | None = None
-    """Step size of parameters of the feedback path [R or 1], on the host; None: `lr`."""
+    group_lr: Mapping[str, Array] = field(default_factory=dict)
+    """Step sizes of the parameter groups that have one of their own: group -> [R or 1]."""
+
+    def lr_of(self, group: str) -> Array | None:
+        """Return the step size of the parameters of a group [R or 1]."""
+        return self.group_lr.get(group, self.lr)
 
 
 EVALUATION = Step()

@@ -26,8 +26,8 @@ class Parameter:
     value: Array
     grad: Gradient | None = None
     tangent: Array | None = None
-    feedback: bool = False
-    """Whether it belongs to the feedback path, which may have an optimiser of its own."""
+    group: str = "network"
+    """The parameter group: "feedback" for the feedback path, which may have an optimiser of its own."""
 
     @property
     def shape(self) -> tuple[int, ...]:

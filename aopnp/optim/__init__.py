@@ -1,34 +1,33 @@
-"""Optimisers and step-size schedules. A new one is one file (or one class beside its kin) and one line here."""
+"""Optimisers and step-size schedules. A new one is one file and one line here."""
 
 from aopnp.optim.adam import Adam, Moments
 from aopnp.optim.bop import Bop
 from aopnp.optim.critical import AGGREGATIONS, Critical, CriticalGradients
 from aopnp.optim.error_feedback import ErrorFeedback, Unapplied
-from aopnp.optim.gradient_transformation import Around
+from aopnp.optim.gradient_transformation import GradientTransformation
 from aopnp.optim.optimiser import Optimiser
-from aopnp.optim.parameter_groups import Apart
-from aopnp.optim.schedules import Cosine, MultiStep, Schedule, StepDecay, WarmUp, constant
+from aopnp.optim.parameter_groups import ParameterGroups
+from aopnp.optim.schedules import Cosine, MultiStep, Schedule, StepDecay, WarmUp
 from aopnp.optim.sgd import SGD
-from aopnp.optim.soft_weight_update import Displace
+from aopnp.optim.soft_weight_update import SoftWeightUpdate
 
 __all__ = [
     "AGGREGATIONS",
     "SGD",
     "Adam",
-    "Apart",
-    "Around",
     "Bop",
     "Cosine",
     "Critical",
     "CriticalGradients",
-    "Displace",
     "ErrorFeedback",
+    "GradientTransformation",
     "Moments",
     "MultiStep",
     "Optimiser",
+    "ParameterGroups",
     "Schedule",
+    "SoftWeightUpdate",
     "StepDecay",
     "Unapplied",
     "WarmUp",
-    "constant",
 ]

@@ -1,10 +1,10 @@
-"""Adam (Kingma and Ba 2015, algorithm 1) with weight decay, decoupled (AdamW, Loshchilov and Hutter 2019) or not.
+"""Adam (Kingma and Ba 2015, algorithm 1) with weight decay, decoupled (Loshchilov and Hutter 2019) or not.
 
     m <- beta1 m + (1 - beta1) g        v <- beta2 v + (1 - beta2) g^2
     w <- (1 - lr_t wd) w - lr_t (m / (1 - beta1^n)) / (sqrt(v / (1 - beta2^n)) + eps)
 
-n counts the updates of this parameter, from 1: the divisions make up for m and v starting at zero. It is part of the
-state, so that a resumed run corrects as an uninterrupted one.
+n counts the updates of this parameter, from 1: the divisions make up for m and v starting at zero. The
+count is part of the state, so that a resumed run corrects as an uninterrupted one does.
 """
 
 import math
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.per_replica import replica_factors
-from aopnp.estimators.outer_products import Gradient, dense
+from aopnp.estimators.outer_products import dense
 from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
-from aopnp.optim.schedules import Schedule, constant
+from aopnp.optim.schedules import Schedule
 
 
 @dataclass
 class Moments:
-    """What Adam remembers of a parameter; updated in place."""
+    """Adam's state of one parameter; updated in place."""
 
     mean: Array
     """m: running mean of the gradients [R, ...]."""
@@ -31,10 +31,11 @@ class Moments:
 
 
 class Adam(Optimiser):
-    """lr is a number or [R], one step size a replica; `schedule` multiplies it. `weight_decay` as in AdamW.
+    """lr is a number or [R], one step size for each replica; `schedule` multiplies it.
 
-    The decay shrinks every parameter, biases included, by lr_t weight_decay of itself and does not pass through the
-    moments. Not `decoupled` it is L2 regularisation: wd w is added to g, and scaled by 1/sqrt(v) as g is.
+    `weight_decay` shrinks every parameter, biases included, by lr_t weight_decay of itself and does not
+    pass through the moments, as in AdamW. If it is not `decoupled` it is L2 regularisation: wd w is
+    added to g, and scaled by 1/sqrt(v) as g is.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Adam(Optimiser):
         *,
         weight_decay: float = 0.0,
         decoupled: bool = True,
-        schedule: Schedule = constant,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, schedule)
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
@@ -57,20 +58,21 @@ class Adam(Optimiser):
             )
         self.beta1, self.beta2, self.eps, self.decoupled = beta1, beta2, eps, decoupled
 
-    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
-        w, g = parameter.value, dense(gradient)
+    def move(self, parameter: Parameter, lr: Array) -> None:
+        assert parameter.grad is not None
+        w, g = parameter.value, dense(parameter.grad)
         xp = array_module(w)
         if parameter not in self.state:
             self.state[parameter] = Moments(xp.zeros_like(w), xp.zeros_like(w))
         moments = self.state[parameter]
         moments.updates += 1
-        if not self.decoupled and self.weight_decay:
+        if self.weight_decay and not self.decoupled:
             g = g + self.weight_decay * w
         moments.mean *= self.beta1
         moments.mean += (1 - self.beta1) * g
         moments.square *= self.beta2
         moments.square += (1 - self.beta2) * (g * g)
-        if self.decoupled:
+        if self.weight_decay and self.decoupled:
             self.shrink(w, lr)
         # The corrections are numbers on the host: 1 - beta^n would lose digits in a float32 array.
         size = replica_factors(lr / (1 - self.beta1**moments.updates), w)

@@ -31,7 +31,7 @@ from aopnp.arrays.per_replica import replica_factors
 from aopnp.estimators.memories.memory import check_decay
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
-from aopnp.optim.gradient_transformation import Around
+from aopnp.optim.gradient_transformation import GradientTransformation
 from aopnp.optim.optimiser import Optimiser
 
 
@@ -72,7 +72,7 @@ AGGREGATIONS: dict[str, Aggregation] = {
 }
 
 
-class Critical(Around):
+class Critical(GradientTransformation):
     """Remembers `capacity` = C gradients of every tensor. `decay` and `kappa` are numbers or [R], one a replica.
 
     Gradients in factored form are multiplied out. `synced`: all tensors of a replica share one priority, and so keep
@@ -105,10 +105,10 @@ class Critical(Around):
         self.aggregation, self.synced = aggregation, synced
 
     @property
-    def kind(self) -> str:
-        return f"{super().kind}, {self.capacity} gradients remembered"
+    def state_kind(self) -> str:
+        return f"{super().state_kind}, {self.capacity} gradients remembered"
 
-    def handed(
+    def transform(
         self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step
     ) -> list[Array]:
         priorities = [_norms(g) for g in gradients]

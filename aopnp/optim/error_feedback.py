@@ -2,9 +2,9 @@
 
     u = (lr_last / lr) e + g    applied = the largest share of the entries of u, by magnitude    e <- u - applied
 
-`applied` is handed to the inner optimiser. In units of the step, r = lr e, nothing is lost whatever the schedule:
-r <- r + lr g - lr applied. Mem-AOP's memory does so for the rows of a batch; this is EF-SGD (Karimireddy et al. 2019,
-arXiv 1901.09847, algorithm 2) with the top k of each tensor, and its guarantee is one for plain SGD inside.
+The inner optimiser applies `applied`. In units of the step, r = lr e, nothing is lost under any schedule:
+r <- r + lr g - lr applied. Mem-AOP's memory does so for the rows of a batch. This is EF-SGD (Karimireddy
+et al. 2019, arXiv 1901.09847, algorithm 2) with the top k of each tensor; its guarantee is for plain SGD.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.per_replica import replica_factors, replica_values
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
-from aopnp.optim.gradient_transformation import Around
+from aopnp.optim.gradient_transformation import GradientTransformation
 from aopnp.optim.optimiser import Optimiser
 
 
 @dataclass
 class Unapplied:
-    """What waits; updated in place."""
+    """The waiting gradients of one parameter; updated in place."""
 
     residual: Array
     """e: gradients that were not applied yet [R, ...]."""
@@ -28,23 +28,28 @@ class Unapplied:
     """Step size of the last update [R], on the host."""
 
 
-class ErrorFeedback(Around):
-    """Applies the `share` of each tensor's entries that are largest, at least one; those that tie with the last too."""
+class ErrorFeedback(GradientTransformation):
+    """Applies the `share` of each tensor's entries that are largest, at least one; ties all pass."""
 
     def __init__(self, inner: Optimiser, share: float) -> None:
         super().__init__(inner)
         if not 0 < share <= 1:
             raise ValueError(
-                f"expected a share above 0 and up to 1 of the entries, got {share}; 1 applies them all"
+                f"expected a share above 0 and up to 1 of the entries, got {share}; "
+                "1 applies them all"
             )
         self.share = share
 
-    def handed(
+    def transform(
         self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step
     ) -> list[Array]:
-        feedback_lr = step.lr if step.feedback_lr is None else step.feedback_lr
-        lrs = [feedback_lr if parameter.feedback else step.lr for parameter in parameters]
-        return [self._applied(*one) for one in zip(parameters, gradients, lrs, strict=True)]
+        lr, groups = step.lr, step.group_lr
+        if lr is None:
+            lr, groups = self.lr(step.index), self.group_lr(step.index)
+        return [
+            self._applied(parameter, g, groups.get(parameter.group, lr))
+            for parameter, g in zip(parameters, gradients, strict=True)
+        ]
 
     def _applied(self, parameter: Parameter, g: Array, lr: Array) -> Array:
         lr = replica_values(lr, len(g))
@@ -64,7 +69,7 @@ class ErrorFeedback(Around):
 
 
 def largest(u: Array, share: float) -> Array:
-    """Return u [R, ...] with zeros but for the `share` of each replica's entries that are largest by magnitude."""
+    """Return u [R, ...] with zeros but for the `share` of each replica's entries of largest magnitude."""
     xp, magnitude = array_module(u), abs(u).reshape(len(u), -1)
     n = magnitude.shape[1]
     kept = max(1, round(share * n))

@@ -1,4 +1,4 @@
-"""What an optimiser is: it moves parameters along their gradients, and keeps what it must remember of each.
+"""The interface of an optimiser: it moves parameters along their gradients, and keeps a state for each.
 
 w <- w - lr_t direction(gradients so far)        lr_t = lr schedule(t)
 """
@@ -10,16 +10,16 @@ import numpy as np
 
 from aopnp.arrays.backend import Array
 from aopnp.arrays.per_replica import replica_factors
-from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
+from aopnp.nn.soft_weights import SoftWeight
 from aopnp.optim.schedules import Schedule
 
 
 class Optimiser:
-    """lr is a number or [R], one step size a replica; `schedule` multiplies it at every step."""
+    """lr is a number or [R], one step size for each replica; `schedule` multiplies it at every step."""
 
-    def __init__(self, lr: float | Array, weight_decay: float, schedule: Schedule) -> None:
+    def __init__(self, lr: float | Array, weight_decay: float, schedule: Schedule | None) -> None:
         if not (np.isfinite(lr).all() and np.min(lr) > 0):
             raise ValueError(f"expected finite step sizes > 0, got lr = {lr}")
         if not 0 <= weight_decay < np.inf:
@@ -31,47 +31,52 @@ class Optimiser:
         self.state: dict[Parameter, Any] = {}
 
     @property
-    def kind(self) -> str:
-        """What the state is that this optimiser keeps: only one of the same kind can go on with it."""
+    def state_kind(self) -> str:
+        """The kind of state that it keeps: only an optimiser of the same kind can go on with it."""
         return type(self).__name__
 
     def lr(self, step: int) -> Array:
         """Return the step size lr_t [R or 1] of training step `step`, on the host."""
+        if self.schedule is None:
+            return self.base_lr
         return self.base_lr * self.schedule(step)
 
-    def feedback_lr(self, step: int) -> Array:
-        """Return the step size [R or 1] of parameters of the feedback path: the same, unless they are set apart."""
-        return self.lr(step)
+    def group_lr(self, step: int) -> dict[str, Array]:
+        """Return the step sizes of the parameter groups that have one of their own: group -> [R or 1]."""
+        return {}
 
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
-        """Move every parameter by one step of size `step.lr` along its gradient, in place.
+        """Move every parameter by one step along its gradient, in place.
 
-        ValueError for soft weights, which `Displace` moves.
+        The step size is `step.lr`, or this optimiser's where the step names none. Raises ValueError
+        for soft weights, which `SoftWeightUpdate` moves.
         """
+        lr = step.lr
+        if lr is None:
+            lr = self.lr(step.index)
         for parameter in parameters:
-            assert parameter.grad is not None
-            if parameter.value.shape != parameter.shape:
+            packed = isinstance(parameter, SoftWeight)
+            if packed and parameter.value.shape != parameter.shape:
                 raise ValueError(
-                    f"expected an optimiser that moves soft weights, got {self.kind} for what is stored of weights "
-                    f"{parameter.shape}; put it into Displace(...)"
+                    f"expected an optimiser that moves soft weights, got {self.state_kind} for the "
+                    f"stored form of weights {parameter.shape}; put it into SoftWeightUpdate(...)"
                 )
-            self.move(parameter, parameter.grad, step.lr)
+            self.move(parameter, lr)
 
-    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
-        """Move one parameter, value [R, ...], by one step of size lr [R or 1] along `gradient`, in place."""
+    def move(self, parameter: Parameter, lr: Array) -> None:
+        """Move one parameter [R, ...] by a step of size lr [R or 1] along its gradient, in place."""
         raise NotImplementedError
 
     def shrink(self, w: Array, lr: Array) -> None:
-        """w <- (1 - lr wd) w in place: weight decay that passes through nothing else (Loshchilov and Hutter 2019)."""
-        if self.weight_decay:
-            # Not w (1 - lr wd): that factor would be rounded to float32, and a small decay lost.
-            w -= replica_factors(lr * self.weight_decay, w) * w
+        """w <- (1 - lr wd) w in place: decoupled weight decay (Loshchilov and Hutter 2019)."""
+        # Not w (1 - lr wd): that factor would be rounded to float32, and a small decay lost.
+        w -= replica_factors(lr * self.weight_decay, w) * w
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
-        """Return what is remembered of each of `parameters`; None where that is nothing."""
+        """Return the state of each of `parameters`; None where there is none."""
         return [self.state.get(parameter) for parameter in parameters]
 
     def restore(self, parameters: Sequence[Parameter], saved: Sequence[Any]) -> None:
-        """Take over what `saved` returned, now for `parameters`; what was remembered is forgotten."""
+        """Take over the states that `saved` returned, now of `parameters`, in the place of all others."""
         pairs = zip(parameters, saved, strict=True)
         self.state = {parameter: state for parameter, state in pairs if state is not None}

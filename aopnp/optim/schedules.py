@@ -10,11 +10,6 @@ Schedule: TypeAlias = Callable[[int], float]
 """Training step, counted from 0 -> factor."""
 
 
-def constant(step: int) -> float:
-    """Return 1 at every step."""
-    return 1.0
-
-
 @dataclass(frozen=True)
 class StepDecay:
     """`factor ** (step // every)`: times `factor` after each `every` steps."""
@@ -63,11 +58,18 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """`(step + 1) / steps` for the first `steps`, then what `after` says of the steps since (Goyal et al. 2017)."""
+    """`(step + 1) / steps` for the first `steps`, then the factor of `after` (Goyal et al. 2017).
+
+    `after` counts the steps since the warm-up; None: 1.
+    """
 
     steps: int
-    after: Schedule = constant
+    after: Schedule | None = None
 
     def __call__(self, step: int) -> float:
         """Return the factor at `step`."""
-        return (step + 1) / self.steps if step < self.steps else self.after(step - self.steps)
+        if step < self.steps:
+            return (step + 1) / self.steps
+        if self.after is None:
+            return 1.0
+        return self.after(step - self.steps)

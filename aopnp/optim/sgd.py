@@ -2,20 +2,21 @@
 
     v <- mu v + gradient + wd w        w <- w - lr_t v        (Nesterov: w <- w - lr_t (gradient + wd w + mu v))
 
-The weight decay is the classical one, the gradient of wd/2 |w|^2: it passes through the momentum. Decoupled, w shrinks
-by lr_t wd of itself and v sees the gradient alone. It shrinks every parameter, biases included. Without momentum a
-gradient in factored form goes straight into the weights and is never multiplied out.
+The weight decay is the classical one, the gradient of wd/2 |w|^2: it passes through the momentum. With
+`decoupled`, w shrinks by lr_t wd of itself and v sees the gradient alone. Weight decay shrinks every
+parameter, biases included. Without momentum, a gradient in factored form goes straight into the weights
+and is never multiplied out.
 """
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.outer_products import Gradient, add_scaled, dense
 from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser
-from aopnp.optim.schedules import Schedule, constant
+from aopnp.optim.schedules import Schedule
 
 
 class SGD(Optimiser):
-    """lr is a number or [R], one step size a replica; `schedule` multiplies it at every step. L2 `weight_decay`."""
+    """lr is a number or [R], one step size for each replica; `schedule` multiplies it at every step."""
 
     def __init__(
         self,
@@ -25,7 +26,7 @@ class SGD(Optimiser):
         nesterov: bool = False,
         weight_decay: float = 0.0,
         decoupled: bool = False,
-        schedule: Schedule = constant,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, schedule)
         if not 0 <= momentum < 1:
@@ -37,16 +38,20 @@ class SGD(Optimiser):
         self.momentum, self.nesterov, self.decoupled = momentum, nesterov, decoupled
 
     @property
-    def kind(self) -> str:
+    def state_kind(self) -> str:
         return "SGD with momentum" if self.momentum else "SGD"
 
-    def move(self, parameter: Parameter, gradient: Gradient, lr: Array) -> None:
-        direction = self._direction(parameter, dense(gradient)) if self.momentum else gradient
-        if self.decoupled or not self.momentum:  # which without momentum are the same
+    def move(self, parameter: Parameter, lr: Array) -> None:
+        assert parameter.grad is not None
+        direction: Gradient = parameter.grad
+        if self.momentum:
+            direction = self._velocity(parameter, dense(direction))
+        # Without momentum, classical and decoupled weight decay are the same.
+        if self.weight_decay and (self.decoupled or not self.momentum):
             self.shrink(parameter.value, lr)
         add_scaled(parameter.value, direction, -lr)
 
-    def _direction(self, parameter: Parameter, gradient: Array) -> Array:
+    def _velocity(self, parameter: Parameter, gradient: Array) -> Array:
         w, mu = parameter.value, self.momentum
         if self.weight_decay and not self.decoupled:
             gradient = gradient + self.weight_decay * w
@@ -55,4 +60,6 @@ class SGD(Optimiser):
         velocity = self.state[parameter]
         velocity *= mu
         velocity += gradient
-        return gradient + mu * velocity if self.nesterov else velocity
+        if self.nesterov:
+            return gradient + mu * velocity
+        return velocity

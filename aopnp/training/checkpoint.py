@@ -93,8 +93,8 @@ def _described(
     """Return what must be the same where a file is loaded: name in the header -> JSON value."""
     return {
         "kinds": [type(layer).__name__ for layer in network.walk()],
-        "optimiser": optimiser.kind,
-        "rule": rule.kind,
+        "optimiser": optimiser.state_kind,
+        "rule": rule.state_kind,
         "seed": streams.seed,
         "runs": list(streams.runs),
     }

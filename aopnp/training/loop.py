@@ -129,8 +129,14 @@ def _train_epoch(
     for t, rows in enumerate(epoch_batches(streams, epoch, len(x), batch_size, xp)):
         index = (epoch - 1) * steps + t
         own_noise = {product: each[t] for product, each in noise.items()}
-        lrs = optimiser.lr(index), optimiser.feedback_lr(index)
-        step = Step(index, lrs[0], own_noise, training=True, epoch=epoch, feedback_lr=lrs[1])
+        step = Step(
+            index,
+            optimiser.lr(index),
+            own_noise,
+            training=True,
+            epoch=epoch,
+            group_lr=optimiser.group_lr(index),
+        )
         batch_target = target.take(rows, 0)
         losses[t], y = rule(network, loss, x.take(rows, 0), batch_target, step)
         correct.append(loss.correct(y, batch_target))

@@ -48,8 +48,8 @@ class CountFlips(Rule):
         return self.inner.spent()
 
     @property
-    def kind(self) -> str:
-        return self.inner.kind
+    def state_kind(self) -> str:
+        return self.inner.state_kind
 
     def saved(self) -> Any:
         return self.inner.saved()

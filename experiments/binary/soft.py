@@ -15,7 +15,7 @@ from aopnp.estimators import Step
 from aopnp.nn import Parameter
 from aopnp.nn.soft_weights import SOFT_WEIGHTS, SoftWeight, Storage
 from aopnp.nn.soft_weights.levels import Levels
-from aopnp.optim import Bop, Displace, Optimiser
+from aopnp.optim import Bop, Optimiser, SoftWeightUpdate
 
 STORAGES: dict[str, Storage] = {
     **SOFT_WEIGHTS,
@@ -26,7 +26,7 @@ STORAGES: dict[str, Storage] = {
 UPDATES: dict[str, Callable[[float], Optimiser]] = {"sgd": SGD, "adam": Adam}
 
 
-class RealOnly(Displace):
+class RealOnly(SoftWeightUpdate):
     """Soft weights stay as they are, and `inner` moves all other parameters."""
 
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
@@ -35,5 +35,5 @@ class RealOnly(Displace):
 
 def optimiser(soft: str, update: str, lr: float) -> Optimiser:
     """Return what moves soft weights held as `soft` says, and all other parameters."""
-    around = {"bop": Bop, "frozen": RealOnly}.get(soft, Displace)
+    around = {"bop": Bop, "frozen": RealOnly}.get(soft, SoftWeightUpdate)
     return around(UPDATES[update](lr))

@@ -7,7 +7,7 @@ through no moments: decoupled.
 from collections.abc import Callable
 
 from aopnp import SGD, Adam
-from aopnp.optim import Apart, Optimiser, StepDecay
+from aopnp.optim import Optimiser, ParameterGroups, StepDecay
 
 Recipe = Callable[[str, float, int, int], Optimiser]
 """(rule, step size, steps of an epoch, epochs) -> optimiser."""
@@ -23,8 +23,8 @@ def mlp(rule: str, lr: float, epoch: int, epochs: int) -> Optimiser:
         return SGD(lr, 0.9, schedule=falling(0.75))
     network = Adam(lr, weight_decay=0.1 if rule == "kp" else 0.0, schedule=falling(0.7))
     if rule == "dkp":
-        return Apart(network, Adam(1e-4, schedule=falling(0.8)))
-    return Apart(network, Adam(1e-4)) if rule == "fdfa" else network
+        return ParameterGroups(network, Adam(1e-4, schedule=falling(0.8)))
+    return ParameterGroups(network, Adam(1e-4)) if rule == "fdfa" else network
 
 
 def two_convolutions(rule: str, lr: float, epoch: int, epochs: int) -> Optimiser:
@@ -34,13 +34,13 @@ def two_convolutions(rule: str, lr: float, epoch: int, epochs: int) -> Optimiser
     network = SGD(lr, 0.9, nesterov=True, weight_decay=1e-6)
     if rule == "dkp":
         own = Adam(1e-4, weight_decay=1e-6, decoupled=False, schedule=StepDecay(epoch, 0.8))
-        return Apart(network, own)
-    return Apart(network, Adam(1e-4)) if rule == "fdfa" else network
+        return ParameterGroups(network, own)
+    return ParameterGroups(network, Adam(1e-4)) if rule == "fdfa" else network
 
 
 def alexnet(rule: str, lr: float, epoch: int, epochs: int) -> Optimiser:
     """As Webster, Choi and Ahn have it; FDFA's as Bacho and Chu (2024)."""
     network = SGD(lr, 0.9, weight_decay=1e-4, decoupled=rule == "kp")
     if rule == "dkp":
-        return Apart(network, Adam(0.01, weight_decay=1e-4, decoupled=False))
-    return Apart(network, Adam(1e-4)) if rule == "fdfa" else network
+        return ParameterGroups(network, Adam(0.01, weight_decay=1e-4, decoupled=False))
+    return ParameterGroups(network, Adam(1e-4)) if rule == "fdfa" else network

@@ -11,7 +11,7 @@ from aopnp.estimators.step import Step
 from aopnp.nn import BatchNorm, BinaryDense, Layer, Sign
 from aopnp.nn.soft_weights import FloatLatent, SoftWeight
 from aopnp.nn.soft_weights.levels import Levels
-from aopnp.optim import Bop, Displace
+from aopnp.optim import Bop, SoftWeightUpdate
 from aopnp.training import backprop
 from aopnp.training.rules import ForwardGradient
 from experiments.binary.config import SETUPS, BinaryConfig, default
@@ -110,9 +110,9 @@ def test_storages_and_optimisers_are_those_that_are_named() -> None:
     assert STORAGES["5-bit-nearest"] == Levels(5, "nearest")
     assert (STORAGES["memoryless"], STORAGES["naive"]) == (Levels(1), Levels(1, "nearest"))
     kinds = {
-        "float": Displace,
-        "naive": Displace,
-        "memoryless": Displace,
+        "float": SoftWeightUpdate,
+        "naive": SoftWeightUpdate,
+        "memoryless": SoftWeightUpdate,
         "bop": Bop,
         "frozen": RealOnly,
     }
@@ -121,7 +121,7 @@ def test_storages_and_optimisers_are_those_that_are_named() -> None:
         assert type(optimiser) is kind
         np.testing.assert_array_equal(optimiser.lr(0), [0.1])
     assert type(default("binary", "float", "adam").optimiser(1).inner) is Adam  # type: ignore[attr-defined]
-    assert type(default("binary", "bop").optimiser(1).rest) is SGD  # type: ignore[attr-defined]
+    assert type(default("binary", "bop").optimiser(1).inner) is SGD  # type: ignore[attr-defined]
 
 
 def test_the_rule_counts_flips_around_what_is_named() -> None:

@@ -24,7 +24,7 @@ from aopnp.nn.feedback import (
     normal,
     zeros,
 )
-from aopnp.optim import Apart
+from aopnp.optim import ParameterGroups
 from aopnp.training import Backprop, MeasureAlignment, learn_jacobians
 from experiments.config import UsageError
 from experiments.feedback.config import (
@@ -157,10 +157,10 @@ def test_the_optimisers_of_the_two_convolutions_are_the_published_ones() -> None
     )
     assert {network.lr(step)[0] for step in range(0, steps, 320)} == {5e-4}
     apart = changed("dkp", CIFAR).optimiser(steps)
-    assert isinstance(apart, Apart)
+    assert isinstance(apart, ParameterGroups)
     assert isinstance(apart.feedback, Adam)
     assert (apart.feedback.weight_decay, apart.feedback.decoupled) == (1e-6, False)
-    assert [apart.feedback_lr(s)[0] for s in (0, 319, 320, 640)] == pytest.approx(
+    assert [apart.group_lr(s)["feedback"][0] for s in (0, 319, 320, 640)] == pytest.approx(
         [1e-4, 1e-4, 0.8e-4, 0.64e-4]
     )
     assert apart.lr(steps)[0] == 5e-4
@@ -182,12 +182,12 @@ def test_step_sizes_on_mnist_fall_as_much_in_any_number_of_epochs() -> None:
 def test_the_feedback_path_is_moved_as_its_rule_wants(data: str) -> None:
     for rule in RULES:
         optimiser = changed(rule, f"feedback-{data}").optimiser(80)
-        assert isinstance(optimiser, Apart) == (rule in ("dkp", "fdfa")), rule
+        assert isinstance(optimiser, ParameterGroups) == (rule in ("dkp", "fdfa")), rule
     kolen_pollack = changed("kp", f"feedback-{data}").optimiser(80)
     assert kolen_pollack.weight_decay > 0
     assert getattr(kolen_pollack, "decoupled") is True  # noqa: B009
     fdfa = changed("fdfa", f"feedback-{data}").optimiser(80)
-    assert isinstance(fdfa, Apart)
+    assert isinstance(fdfa, ParameterGroups)
     assert fdfa.feedback.weight_decay == 0
 
 

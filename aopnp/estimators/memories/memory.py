@@ -43,8 +43,10 @@ class Memory:
         """Return the empty state for inputs shaped like x [R or 1, M, N] and g [R, M, P]."""
         raise NotImplementedError
 
-    def candidates(self, state: Any, x: Array, g: Array, lr: Array) -> Candidates:
-        """Merge x [R or 1, M, N] and g [R, M, P] of a step of size lr [R or 1] with remembered rows."""
+    def candidates(self, state: Any, x: Array, g: Array, lr: Array | None) -> Candidates:
+        """Merge x [R or 1, M, N] and g [R, M, P] of a step of size lr with remembered rows.
+
+        lr is [R or 1], or None where the step size does not change."""
         raise NotImplementedError
 
     def keep(
@@ -61,13 +63,15 @@ class Memory:
         return Overhead()
 
 
-def carry_over(decay: float | Array, lr_last: Array, lr: Array) -> Array:
+def carry_over(decay: float | Array, lr_last: Array, lr: Array | None) -> Array:
     """Return rho = sqrt(decay lr_last / lr) [R], the factor of remembered rows; then set lr_last to lr.
 
     This factor keeps the step size out of the memory: the estimate times lr is the paper's update under
     every schedule (arXiv 2110.09164, augment and remember). lr_last is [R], lr [R or 1], all on the
-    host. Raises ValueError unless lr > 0.
+    host; None: the step size has not changed. Raises ValueError unless lr > 0.
     """
+    if lr is None:
+        lr = lr_last
     if not lr.min() > 0:
         raise ValueError(
             f"expected step sizes > 0 while a memory is on, got {lr.min()}; "

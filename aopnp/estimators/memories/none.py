@@ -15,7 +15,7 @@ class NoMemory(Memory):
     def start(self, x: Array, g: Array) -> tuple[()]:
         return ()
 
-    def candidates(self, state: tuple[()], x: Array, g: Array, lr: Array) -> Candidates:
+    def candidates(self, state: tuple[()], x: Array, g: Array, lr: Array | None) -> Candidates:
         return Candidates(x, g, None)
 
     def keep(

@@ -57,7 +57,7 @@ class QueueMemory(Memory):
         empty = xp.zeros((R, C, x.shape[-1]), x.dtype), xp.zeros((R, C, P), g.dtype)
         return QueueState(*empty, xp.zeros(R, np.int64), xp.zeros(R, np.int64), np.ones(R))
 
-    def candidates(self, state: QueueState, x: Array, g: Array, lr: Array) -> Candidates:
+    def candidates(self, state: QueueState, x: Array, g: Array, lr: Array | None) -> Candidates:
         xp, R = array_module(x, g), len(g)
         rho = replica_factors(carry_over(self.decay, state.lr_last, lr), state.x)
         a = xp.concatenate([rho * state.x, xp.broadcast_to(x, (R, *x.shape[1:]))], axis=1)

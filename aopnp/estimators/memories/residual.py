@@ -42,7 +42,7 @@ class ResidualMemory(Memory):
         xp, (R, _, P) = array_module(x, g), g.shape
         return ResidualState(xp.zeros((R, x.shape[-1], P), g.dtype), np.ones(R))
 
-    def candidates(self, state: ResidualState, x: Array, g: Array, lr: Array) -> Candidates:
+    def candidates(self, state: ResidualState, x: Array, g: Array, lr: Array | None) -> Candidates:
         rho = carry_over(self.decay, state.lr_last, lr)
         state.residual *= replica_factors(rho**2, state.residual)
         return Candidates(x, g, None)

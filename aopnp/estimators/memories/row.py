@@ -59,7 +59,7 @@ class RowMemory(Memory):
         a, b = xp.zeros((R, M, x.shape[-1]), x.dtype), xp.zeros((R, M, P), g.dtype)
         return RowState(a, b, xp.ones((R, M), bool), np.ones(R))
 
-    def candidates(self, state: RowState, x: Array, g: Array, lr: Array) -> Candidates:
+    def candidates(self, state: RowState, x: Array, g: Array, lr: Array | None) -> Candidates:
         if g.shape != state.b.shape:
             raise ValueError(
                 f"expected [R, M, P] = {list(state.b.shape)} as at the first step (the memory is per "

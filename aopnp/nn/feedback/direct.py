@@ -61,7 +61,7 @@ class Direct(Hook):
             Purpose.FEEDBACK, index, sample=lambda generator: self.init(generator, K, D)
         )
         values = np.broadcast_to(drawn.astype(dtype), (streams.replicas, K, D)).copy()
-        self.b = Parameter(to_device(values, device), feedback=True)
+        self.b = Parameter(to_device(values, device), group="feedback")
         self.streams, self.number = streams, index
         self.injection.forget()
 

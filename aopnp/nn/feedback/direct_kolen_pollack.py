@@ -2,9 +2,10 @@
 
     e = error @ B        dB = error^T a        B <- optimiser(B, dB)
 
-with the activations a of the same forward pass, and downhill as the weights: B is moved together with them, best by an
-optimiser of its own (`Apart`). With decay wd it tends to the correlation of -error with a, divided by wd: a template of
-the activations for each class. dB is a sum of outer products over the batch, with an estimator and a memory of its own.
+with the activations a of the same forward pass. B goes downhill as the weights do, and moves together with
+them, best by an optimiser of its own (`ParameterGroups`). With weight decay wd it tends to the correlation
+of -error with a, divided by wd: a template of the activations for each class. dB is a sum of outer products
+over the batch, with an estimator and a memory of its own.
 """
 
 from dataclasses import replace
@@ -49,7 +50,7 @@ class DKP(Direct):
             .broadcast_to(self.x, (len(error), *self.x.shape[1:]))
             .reshape(len(error), M, -1)
         )
-        own_step = step if step.feedback_lr is None else replace(step, lr=step.feedback_lr)
+        own_step = replace(step, lr=step.lr_of(self.b.group))
         self.b.grad = self.product(error, a, own_step)
 
     def products(self) -> dict[str, Product]:

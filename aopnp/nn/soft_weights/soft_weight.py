@@ -1,7 +1,7 @@
 """The parameter of a binary layer: a weight w = sign(s) [R, N, P], of which only s is stored, by a storage.
 
 Gradient, tangent and displacement are those of w and have its shape; the straight-through estimator takes them for
-those of s. An optimiser computes a displacement and the storage takes it (`aopnp.optim.Displace`).
+those of s. An optimiser computes a displacement and the storage takes it (`aopnp.optim.SoftWeightUpdate`).
 """
 
 from collections.abc import Callable

@@ -3,8 +3,8 @@
     v = U r        U [n, q]: column k is 1 / sqrt(size of block k) within block k, else 0        r of q << n entries
 
 E d v = U U^T g, the block means of g in the place of its entries: biased, unless g is constant within the blocks.
-Around it the variance is (q + 1) / m |U U^T g|^2, or (q - 1) / m with random signs. The last block of a parameter may
-be smaller.
+Around that mean the variance is (q + 1) / m |U U^T g|^2, or (q - 1) / m with random signs. The
+last block of a parameter may be smaller.
 """
 
 import math

@@ -41,7 +41,9 @@ class Trace:
     @cached_property
     def parameters(self) -> list[Parameter]:
         """All parameters that a forward pass depends on."""
-        return [parameter for parameter in self.network.parameters() if not parameter.feedback]
+        return [
+            parameter for parameter in self.network.parameters() if parameter.group != "feedback"
+        ]
 
     @cached_property
     def xp(self) -> ModuleType:

@@ -58,7 +58,7 @@ class ForwardGradient(Rule):
             network.parameters(),
             [layer for layer in network.walk() if isinstance(layer, Dense)],
         )
-        if any(parameter.feedback for parameter in parameters) or any(
+        if any(parameter.group == "feedback" for parameter in parameters) or any(
             layer.feedback.trained for layer in dense
         ):
             raise ValueError(
@@ -92,7 +92,7 @@ class ForwardGradient(Rule):
         return {"clipped_share": sum(shares[1:], start=shares[0]) / len(shares)} if shares else {}
 
     @property
-    def kind(self) -> str:
+    def state_kind(self) -> str:
         return f"{self.directions} with {self.num_dir} directions"
 
     def saved(self) -> Any:

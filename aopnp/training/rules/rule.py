@@ -30,7 +30,7 @@ class Rule:
         return {}
 
     @property
-    def kind(self) -> str:
+    def state_kind(self) -> str:
         """What the state is that this rule keeps from step to step; empty where it keeps none."""
         return ""
 
