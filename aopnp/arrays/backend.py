@@ -68,6 +68,15 @@ def to_device(array: Array, device: str = "gpu") -> Array:
     return importlib.import_module(DEVICES[device]).asarray(array)
 
 
+def replica_factors(value: float | Array, like: Array) -> Array:
+    """Return a number or [R] as an array that multiplies `like` [R, ...] replica by replica.
+
+    The array has the dtype of `like` and lies on its device.
+    """
+    values: Array = array_module(like).asarray(value, like.dtype)
+    return values.reshape(-1, *(1,) * (like.ndim - 1))
+
+
 def has_gpu() -> tuple[bool, str]:
     """Return (works, reason) of the device "gpu"."""
     return probe("gpu")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.arrays.backend import Array, array_module
+from aopnp.arrays.backend import Array
 
 
 def replica_values(value: float | Array, replicas: int, dtype: Any = np.float64) -> Array:
@@ -15,12 +15,3 @@ def replica_values(value: float | Array, replicas: int, dtype: Any = np.float64)
     if isinstance(value, np.ndarray) and value.shape == (replicas,):
         return np.ascontiguousarray(value, dtype)
     return np.full(replicas, value, dtype)
-
-
-def replica_factors(value: float | Array, like: Array) -> Array:
-    """Return a number or [R] as an array that multiplies `like` [R, ...] replica by replica.
-
-    The array has the dtype of `like` and lies on its device.
-    """
-    values: Array = array_module(like).asarray(value, like.dtype)
-    return values.reshape(-1, *(1,) * (like.ndim - 1))

@@ -3,7 +3,6 @@
 Constant, because a row memory belongs to the batch slots.
 """
 
-from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -14,10 +13,13 @@ from aopnp.arrays.streams import Purpose, Streams
 
 def epoch_batches(
     streams: Streams, epoch: int, samples: int, batch_size: int, xp: ModuleType = np
-) -> Iterator[Array]:
-    """Yield the sample indices of each batch of an epoch, in arrays of `xp`: [R, M], or [1, M] if one run is shared."""
+) -> list[Array]:
+    """Return the sample indices of each batch of an epoch, in arrays of `xp`.
+
+    Each is [R, M], or [1, M] if all replicas share one run.
+    """
     order = xp.asarray(
         streams.draw(Purpose.ORDER, epoch, sample=lambda generator: generator.permutation(samples))
     )
-    for start in range(0, samples - batch_size + 1, batch_size):
-        yield order[:, start : start + batch_size]
+    starts = range(0, samples - batch_size + 1, batch_size)
+    return [order[:, start : start + batch_size] for start in starts]

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aopnp.arrays.backend import Array, array_module
+import numpy as np
+
+from aopnp.arrays.backend import Array, array_module, replica_factors
 from aopnp.arrays.kernels import add_outer_products
-from aopnp.arrays.per_replica import replica_factors, replica_values
+from aopnp.arrays.per_replica import replica_values
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class OuterProducts:
 
     def add_to(self, w: Array, scale: float | Array) -> None:
         """w [R, N, P] += scale [R] (on the host) times this sum, in place."""
-        scales = replica_values(scale, len(w))
+        scales = np.array(scale, np.float64, ndmin=1)
         transposed = w.swapaxes(-1, -2)
         if transposed.flags.c_contiguous:  # as a dense layer stores its weights
             add_outer_products(transposed, self.b, self.a, scales, self.count)

@@ -8,7 +8,7 @@ from aopnp.arrays.streams import Purpose
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
 from aopnp.estimators.ledger import LONGEST, Entry, Tally, Terms, add_up
-from aopnp.estimators.outer_products import Expand, Gradient, multiplied
+from aopnp.estimators.outer_products import Expand, Gradient, OuterProducts, multiplied
 from aopnp.estimators.policies import Selection
 from aopnp.estimators.step import Step
 
@@ -61,7 +61,11 @@ class Product:
         n, B = b.shape[1:]
         A = self.inputs or a.shape[-1]
         terms = Terms(n, A, B, self.flops or 2 * A * B, b.dtype.itemsize)
-        self.count(terms, b, multiplied(estimate, n, len(b)), self.share)
+        if isinstance(estimate, OuterProducts):
+            kept = estimate.count
+        else:
+            kept = multiplied(estimate, n, len(b))
+        self.count(terms, b, kept, self.share)
         return estimate
 
     def select(self, a: Array, b: Array, step: Step, flops: int) -> Selection | None:

@@ -86,8 +86,12 @@ class BinaryDense(Dense):
     ) -> Array | None:
         dx = super().backward(g, step, needs_input=needs_input)
         if self.masked and self.weight.grad is not None:
-            self.take_gradients(dense(self.weight.grad) * self._inside(), self.bias.grad)
+            self.weight.grad = dense(self.weight.grad) * self._inside()
+            self.input_product.follow(self.weight)
         return dx
+
+    def weights(self) -> Array:
+        return self.weight.numbers()
 
     def affine_tangent(self, u: Array | None) -> Array:
         moved = self.weight.tangent

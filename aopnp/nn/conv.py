@@ -87,8 +87,9 @@ class Conv2d(Dense):
         return A * B * self.outputs
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
-        cure = "; channels come last, and Unflatten(H, W, C) makes images of rows"
-        self.check(x, "images [R or 1, M, H, W, C]", 5, self.channels, cure)
+        if not self.accepts(x, 5, self.channels):
+            cure = "; channels come last, and Unflatten(H, W, C) makes images of rows"
+            self.refuse(x, "images [R or 1, M, H, W, C]", self.channels, cure)
         M, self.height, self.width = x.shape[1:4]
         self.positions = self.geometry.positions(self.height, self.width)
         patches = self.positions[0] * self.positions[1]

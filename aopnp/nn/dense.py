@@ -22,7 +22,8 @@ class Dense(Weighted):
     """
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
-        self.check(x, "inputs [R or 1, M, N]", 3, self.inputs)
+        if not self.accepts(x, 3, self.inputs):
+            self.refuse(x, "inputs [R or 1, M, N]", self.inputs)
         self.sample = self.forward_product.choose(x, self.weight, x.shape[1], step)
         if self.sample is not None:
             x = self.sample.take(x)
@@ -30,15 +31,29 @@ class Dense(Weighted):
 
     def affine(self, x: Array) -> Array:
         """Return X W + b for rows x, and remember both factors for the backward pass."""
-        self.x, self.w = x, self.weight.numbers()
+        self.x, self.w = x, self.weights()
         if self.sample is not None:
             self.w = self.sample.take_weights(self.w)
         return self.x @ self.w + self.bias.value[..., None, :]
 
+    def weights(self) -> Array:
+        """Return W [R, N, P]."""
+        return self.weight.value
+
+    def accepts(self, x: Array, ndim: int, channels: int) -> bool:
+        """Return whether x fits the weights: its shape [R or 1, ..., channels] and its dtype."""
+        if not hasattr(self, "bias") or x.ndim != ndim or x.shape[-1] != channels:
+            return False
+        b = self.bias.value
+        return len(x) in (1, len(b)) and x.dtype == b.dtype
+
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        self.take_gradients(self.weight_gradient(g, step), g.sum(-2))
+        self.weight.grad = self.weight_gradient(g, step)
+        self.bias.grad = g.sum(-2)
+        if self.input_product.b is not None:
+            self.input_product.follow(self.weight)
         if not needs_input:
             return None
         dx = self.input_gradient(g, step)

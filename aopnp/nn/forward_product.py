@@ -14,10 +14,14 @@ from aopnp.nn.sampled_inputs import SampledInputs
 
 
 class ForwardProduct(Product):
-    """A sum over `inputs` inputs. It chooses them; the layer multiplies, and is differentiated through it."""
+    """A sum over inputs. It chooses them; the layer multiplies, and is differentiated through the choice.
 
-    def __init__(self, estimator: Estimator, inputs: int) -> None:
+    The weights are [R, `inputs`, `outputs`].
+    """
+
+    def __init__(self, estimator: Estimator, inputs: int, outputs: int) -> None:
         super().__init__(estimator, inputs, Purpose.FORWARD_SELECTION)
+        self.weights = inputs, outputs
         self.counting = False
 
     def choose(self, x: Array, weight: Parameter, rows: int, step: Step) -> SampledInputs | None:
@@ -28,13 +32,13 @@ class ForwardProduct(Product):
         self.counting = step.training
         if not step.training:
             return None
-        C, (R, N, P) = x.shape[-1], weight.shape
+        N, P = self.weights
         if isinstance(self.estimator, Exact):
             self.count_exact(N, rows, P, weight.value)
             return None
-        xp, w = array_module(x), weight.numbers()
+        xp, w, C = array_module(x), weight.numbers(), x.shape[-1]
         a = xp.moveaxis(x.reshape(*x.shape[:2], -1, C), -1, 1)
-        b = xp.moveaxis(w.swapaxes(-1, -2).reshape(R, P, N // C, C), -1, 1)
+        b = xp.moveaxis(w.swapaxes(-1, -2).reshape(len(w), P, N // C, C), -1, 1)
         selection = self.select(a, b, step, 2 * rows * (N // C) * P)
         if selection is None:
             return None

@@ -34,6 +34,11 @@ class InputProduct(Product):
             return []
         return [self.b]
 
+    def follow(self, weight: Parameter) -> None:
+        """Move a trained matrix along the gradient of the weights."""
+        for b in self.parameters():
+            b.grad = weight.grad
+
     def begin(self, streams: Streams, number: int) -> None:
         """Take the streams from which layer number `number` of a network draws; forget the state."""
         self.streams, self.number = streams, number

@@ -7,9 +7,10 @@ A pair stands for the outer products of all I J patches of its image, which are 
 
 from dataclasses import dataclass
 
-from aopnp.arrays.backend import Array, array_module
+import numpy as np
+
+from aopnp.arrays.backend import Array, array_module, replica_factors
 from aopnp.arrays.kernels import add_patch_products
-from aopnp.arrays.per_replica import replica_factors, replica_values
 from aopnp.estimators.outer_products import OuterProducts
 from aopnp.nn.unfold import Geometry, numbers
 
@@ -34,8 +35,6 @@ class PatchProducts(OuterProducts):
             w += replica_factors(scale, w) * self.dense()
             return
         filters = transposed.reshape(*transposed.shape[:2], *geometry.kernel, -1)
-        scales, places = (
-            xp.asarray(replica_values(scale, len(w))),
-            numbers(xp, geometry.stride, geometry.padding),
-        )
+        scales = np.array(scale, np.float64, ndmin=1)
+        places = numbers(xp, geometry.stride, geometry.padding)
         add_patch_products(filters, self.a, self.b, places, scales, self.count)

@@ -12,7 +12,6 @@ from aopnp.arrays.backend import Array, array_module, to_device
 from aopnp.arrays.streams import Purpose, Streams
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.exact import Exact
-from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.product import Product
 from aopnp.estimators.step import Step
 from aopnp.nn.feedback import Feedback, Transpose
@@ -59,7 +58,7 @@ class Weighted(Layer):
                     f"gradient, got {other}; only the weight gradient may answer a step late"
                 )
         self.inputs, self.outputs, self.init = inputs, outputs, init
-        self.forward_product = ForwardProduct(forward, inputs)
+        self.forward_product = ForwardProduct(forward, inputs, outputs)
         self.input_product = InputProduct(input_gradient, feedback, outputs)
         self.weight_product = Product(estimator)
         self.input_product.inputs = self.weight_product.inputs = inputs
@@ -125,12 +124,6 @@ class Weighted(Layer):
             matrix = self.sample.take_weights(matrix)
         return matrix
 
-    def take_gradients(self, weight: Gradient, bias: Gradient | None) -> None:
-        """Store the gradients; a trained feedback matrix moves along the gradient of the weights."""
-        self.weight.grad, self.bias.grad = weight, bias
-        for parameter in self.input_product.parameters():
-            parameter.grad = weight
-
     def exact_copy(self) -> "Weighted":
         twin = super().exact_copy()
         assert isinstance(twin, Weighted)
@@ -167,21 +160,20 @@ class Weighted(Layer):
                 "call network.initialise(streams) first"
             )
 
-    def check(self, x: Array, axes: str, ndim: int, channels: int, cure: str = "") -> None:
-        """Raise ValueError or TypeError where x does not have `axes`, such as [R or 1, M, N].
+    def refuse(self, x: Array, axes: str, channels: int, cure: str = "") -> None:
+        """Raise the error of an input x that has not `axes`, such as [R or 1, M, N], or another dtype.
 
-        Its last axis must have `channels` entries, and its dtype must be that of the weights.
+        Its last axis must have `channels` entries. TypeError for the dtype, ValueError for the shape.
         """
         self.check_initialised()
         R, dtype = len(self.bias.value), self.bias.value.dtype
-        if x.ndim != ndim or x.shape[-1] != channels or len(x) not in (1, R):
-            raise ValueError(
-                f"{self}: expected {axes} with R = {R} and {axes[-2]} = {channels}, "
-                f"got shape {x.shape}{cure}"
-            )
-        if x.dtype != dtype:
-            kind = axes.split()[0]
+        kind = axes.split()[0]
+        if x.dtype != dtype and x.ndim == axes.count(",") + 1 and x.shape[-1] == channels:
             raise TypeError(
                 f"{self}: expected {kind} of the weights' dtype {dtype}, got {x.dtype}; "
                 "cast one of them with astype"
             )
+        raise ValueError(
+            f"{self}: expected {axes} with R = {R} and {axes[-2]} = {channels}, "
+            f"got shape {x.shape}{cure}"
+        )

@@ -10,8 +10,7 @@ count is part of the state, so that a resumed run corrects as an uninterrupted o
 import math
 from dataclasses import dataclass
 
-from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import replica_factors
+from aopnp.arrays.backend import Array, array_module, replica_factors
 from aopnp.estimators.outer_products import dense
 from aopnp.nn.layer import Parameter
 from aopnp.optim.optimiser import Optimiser

@@ -26,8 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import replica_factors
+from aopnp.arrays.backend import Array, array_module, replica_factors
 from aopnp.estimators.memories.memory import check_decay
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter

@@ -10,8 +10,8 @@ et al. 2019, arXiv 1901.09847, algorithm 2) with the top k of each tensor; its g
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import replica_factors, replica_values
+from aopnp.arrays.backend import Array, array_module, replica_factors
+from aopnp.arrays.per_replica import replica_values
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
 from aopnp.optim.gradient_transformation import GradientTransformation

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aopnp.arrays.backend import Array
-from aopnp.arrays.per_replica import replica_factors
+from aopnp.arrays.backend import Array, replica_factors
 from aopnp.estimators.step import Step
 from aopnp.nn.layer import Parameter
 from aopnp.nn.soft_weights import SoftWeight

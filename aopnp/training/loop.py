@@ -123,6 +123,7 @@ def _train_epoch(
 ) -> tuple[dict[str, Array], Array]:
     """Train one epoch; return its curves and whether each loss and, last, the weights are finite [steps + 1, R]."""
     x, target = data
+    parameters = network.parameters()
     xp, steps = array_module(target), len(x) // batch_size
     noise = epoch_noise(network, streams, epoch, steps, batch_size, xp)
     losses, correct = xp.empty((steps, streams.replicas)), []
@@ -140,7 +141,7 @@ def _train_epoch(
         batch_target = target.take(rows, 0)
         losses[t], y = rule(network, loss, x.take(rows, 0), batch_target, step)
         correct.append(loss.correct(y, batch_target))
-        optimiser.update(network.parameters(), step)
+        optimiser.update(parameters, step)
     # All reading from a device happens here, once an epoch: inside the steps nobody waits for it.
     host_losses = to_host(losses)
     weights = [

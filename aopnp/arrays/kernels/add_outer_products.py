@@ -17,7 +17,7 @@ from aopnp.arrays.kernels.kernel import Kernel
 
 
 def reference(w: Array, a: Array, b: Array, scale: Array, count: Array) -> None:
-    """Update w [R, N, P] in place by a [R or 1, K, N], b [R or 1, K, P], scale [R], count [R]."""
+    """Update w [R, N, P] in place by a [R or 1, K, N], b [R or 1, K, P], scale [R or 1], count [R]."""
     xp = array_module(w, a, b, scale, count)
     kept = xp.where((xp.arange(b.shape[1]) < count[:, None])[..., None], b, b.dtype.type(0))
     w += scale[:, None, None].astype(w.dtype) * (a.swapaxes(-1, -2) @ kept)
@@ -29,7 +29,7 @@ def _cpu(w: Array, a: Array, b: Array, scale: Array, count: Array) -> None:
         k = count[r]
         # BLAS wants columns: the transposed views of C-ordered arrays are what it needs, w^T += scale b^T a.
         gemm(
-            scale[r],
+            scale[r % len(scale)],
             b[r % len(b), :k].T,
             a[r % len(a), :k].T,
             1.0,
@@ -50,7 +50,7 @@ def _gemm(char: str) -> Any:
 
 add_outer_products = Kernel(
     "add_outer_products",
-    "T w[R,N,P], T a[R|1,K,N], T b[R|1,K,P], host float64 scale[R], int64 count[R]",
+    "T w[R,N,P], T a[R|1,K,N], T b[R|1,K,P], host float64 scale[R|1], int64 count[R]",
     reference,
     cpu=_cpu,
     jit=False,

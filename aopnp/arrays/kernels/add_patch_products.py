@@ -23,7 +23,7 @@ BLOCK = 2**19
 
 
 def reference(w: Array, x: Array, g: Array, geometry: Array, scale: Array, count: Array) -> None:
-    """Update w [R, P, A, B, C] in place by x [R or 1, K, H, W, C], g [R, K, I, J, P], scale [R], count [R]."""
+    """Update w [R, P, A, B, C] in place by x [R or 1, K, H, W, C], g [R, K, I, J, P], scale [R or 1], count [R]."""
     xp, (R, P, A, B, C), (K, I, J) = array_module(w, x, g), w.shape, g.shape[1:4]  # noqa: E741 - an axis
     kept = xp.where((xp.arange(K) < count[:, None])[..., None, None, None], g, g.dtype.type(0))
     patches = unfold(x, geometry, I=I, J=J, A=A, B=B).reshape(len(x), K * I * J, A * B * C)
@@ -39,7 +39,12 @@ def _cpu(w: Array, x: Array, g: Array, geometry: Array, scale: Array, count: Arr
         for k in range(0, count[r], at_once):
             block = slice(k, min(k + at_once, count[r]))
             _add_block(
-                w[r], x[r % len(x), block], g[r, block], stride, padding, w.dtype.type(scale[r])
+                w[r],
+                x[r % len(x), block],
+                g[r, block],
+                stride,
+                padding,
+                w.dtype.type(scale[r % len(scale)]),
             )
 
 
@@ -85,7 +90,7 @@ def strips(x: Array, stride: int, padding: int, J: int, B: int) -> Array:
 
 add_patch_products = Kernel(
     "add_patch_products",
-    "T w[R,P,A,B,C], T x[R|1,K,H,W,C], T g[R,K,I,J,P], int64 geometry[G], host float64 scale[R], int64 count[R]",
+    "T w[R,P,A,B,C], T x[R|1,K,H,W,C], T g[R,K,I,J,P], int64 geometry[G], host float64 scale[R|1], int64 count[R]",
     reference,
     cpu=_cpu,
     jit=False,

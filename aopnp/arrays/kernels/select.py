@@ -17,7 +17,10 @@ from aopnp.arrays.kernels.kernel import Kernel
 def reference(
     log_norms: Array, noise: Array, alpha: Array, beta: Array, count: Array, K: int
 ) -> tuple[Array, Array]:
-    """Return rows and weights [R, K], K = max(count); log_norms [R, S], noise [R or 1, S], alpha, beta, count [R]."""
+    """Return rows and weights [R, K], K = max(count).
+
+    log_norms [R, S], noise [R or 1, S], alpha and beta [R or 1], count [R].
+    """
     xp = array_module(log_norms, noise, alpha, beta, count)
     with np.errstate(invalid="ignore"):  # 0 * inf is NaN on purpose
         keys = alpha[:, None] * log_norms + beta[:, None] * noise
@@ -41,7 +44,8 @@ def _cpu(
     keys = np.empty(slots + 1)
     for r in range(log_norms.shape[0]):
         for s in range(slots):
-            key = alpha[r] * log_norms[r, s] + beta[r] * noise[r % noise.shape[0], s]
+            key = alpha[r % alpha.shape[0]] * log_norms[r, s]
+            key += beta[r % beta.shape[0]] * noise[r % noise.shape[0], s]
             keys[s] = -np.inf if log_norms[r, s] == -np.inf else np.inf if np.isnan(key) else key
         keys[slots] = -np.inf  # the place holder in a heap that is not full: worse than every row
         heap, kept = rows[r], count[r]
@@ -82,17 +86,18 @@ __device__ double key_of(double log_norm, double noise, double alpha, double bet
 }
 extern "C" __global__ void select(const double* log_norms, const double* noise, const double* alpha, const double* beta,
                                   const long long* count, long long* rows, double* weights,
-                                  int R, int S, int K, int noise_R) {
+                                  int R, int S, int K, int noise_R, int alpha_R, int beta_R) {
     __shared__ double tile[128];                     // one key a thread
     const int s = blockIdx.x * blockDim.x + threadIdx.x;
     const long long r = blockIdx.y;
     const double* scores = log_norms + r * S;
     const double* noises = noise + (r % noise_R) * S;
-    const double own = s < S ? key_of(scores[s], noises[s], alpha[r], beta[r]) : 0;
+    const double scale = alpha[r % alpha_R], noise_scale = beta[r % beta_R];
+    const double own = s < S ? key_of(scores[s], noises[s], scale, noise_scale) : 0;
     int rank = 0;
     for (int first = 0; first < S; first += blockDim.x) {
         const int j = first + threadIdx.x, size = min((int)blockDim.x, S - first);
-        if (j < S) tile[threadIdx.x] = key_of(scores[j], noises[j], alpha[r], beta[r]);
+        if (j < S) tile[threadIdx.x] = key_of(scores[j], noises[j], scale, noise_scale);
         __syncthreads();
         for (int i = 0; i < size; ++i) rank += tile[i] > own || (tile[i] == own && first + i < s);
         __syncthreads();
@@ -112,7 +117,7 @@ extern "C" __global__ void select(const double* log_norms, const double* noise, 
 
 select = Kernel(
     "select",
-    "float64 log_norms[R,S], float64 noise[R|1,S], host float64 alpha[R], host float64 beta[R], host int64 count[R]"
+    "float64 log_norms[R,S], float64 noise[R|1,S], host float64 alpha[R|1], host float64 beta[R|1], host int64 count[R]"
     " -> int64 rows[R,K], float64 weights[R,K]",
     reference,
     cpu=_cpu,

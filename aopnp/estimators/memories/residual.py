@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from aopnp.arrays.backend import Array, array_module
-from aopnp.arrays.per_replica import replica_factors
+from aopnp.arrays.backend import Array, array_module, replica_factors
 from aopnp.estimators.ledger import Overhead, Terms
 from aopnp.estimators.memories.memory import Candidates, Memory, carry_over, check_decay
 from aopnp.estimators.outer_products import OuterProducts
