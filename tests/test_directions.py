@@ -31,6 +31,8 @@ from aopnp.training.directions import (
     AlignedState,
     Anchor,
     AnchorState,
+    DerivativeSign,
+    ForwardPass,
     Frame,
     Gaussian,
     Orthogonal,
@@ -38,11 +40,9 @@ from aopnp.training.directions import (
     Rademacher,
     RowSpace,
     Shared,
-    Sign,
     Sphere,
     Strategy,
-    Trace,
-    estimate,
+    estimate_gradient,
     measure,
 )
 from aopnp.training.directions.estimate import _fitting
@@ -67,21 +67,21 @@ def ready(
     loss=None,
     **options,
 ):
-    """Return the trace of a step whose forward pass has been run, and the gradient by backpropagation."""
+    """Return the forward_pass of a step whose forward pass has been run, and the gradient by backpropagation."""
     network.initialise(Streams(seed, [0] * R), **options)
     loss = loss or (
         MeanSquaredError() if target is None or target.dtype.kind == "f" else CrossEntropy()
     )
     y = network.forward(x, step)
     loss.forward(y, 0 * y + 1 if target is None else target)
-    trace = Trace(network, loss, step, streams or Streams(seed, range(R)), num_dir)
+    forward_pass = ForwardPass(network, loss, step, streams or Streams(seed, range(R)), num_dir)
     network.backward(loss.backward(), step, needs_input=False)
-    return trace, gradients(trace)
+    return forward_pass, gradients(forward_pass)
 
 
-def random_directions(trace, J, seed=1):
+def random_directions(forward_pass, J, seed=1):
     rng = np.random.default_rng(seed)
-    return [rng.normal(size=(J, *p.shape)).astype(p.dtype) for p in trace.parameters]
+    return [rng.normal(size=(J, *p.shape)).astype(p.dtype) for p in forward_pass.parameters]
 
 
 NETWORKS = {
@@ -130,14 +130,14 @@ SMOOTH = {
 }
 
 
-def assert_derivatives(trace, g):
-    v = random_directions(trace, 4)
-    d, expected = along(trace, v), inner(v, g)
+def assert_derivatives(forward_pass, g):
+    v = random_directions(forward_pass, 4)
+    d, expected = along(forward_pass, v), inner(v, g)
     assert d.shape == expected.shape == (4, len(g[0]))
     np.testing.assert_allclose(
-        d, expected, rtol=1e-10, atol=1e-14 * np.sqrt(squared(g).max() * trace.n)
+        d, expected, rtol=1e-10, atol=1e-14 * np.sqrt(squared(g).max() * forward_pass.n)
     )
-    assert all(p.tangent is None for p in trace.parameters)
+    assert all(p.tangent is None for p in forward_pass.parameters)
 
 
 @pytest.mark.parametrize("step", [Step(), TRAINING], ids=["evaluation", "training"])
@@ -158,14 +158,14 @@ def test_derivatives_through_whole_networks_are_those_of_backpropagation(make, s
 def test_derivatives_are_central_differences_where_the_network_is_smooth(make, shape):
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(1, *shape)), rng.integers(0, 3, (1, shape[0]))
-    trace, _ = ready(make(), x, labels)
-    v, h = random_directions(trace, 1), 1e-5
-    d, start = along(trace, v), [p.value.copy() for p in trace.parameters]
+    forward_pass, _ = ready(make(), x, labels)
+    v, h = random_directions(forward_pass, 1), 1e-5
+    d, start = along(forward_pass, v), [p.value.copy() for p in forward_pass.parameters]
 
     def moved(t):
-        for p, value, own in zip(trace.parameters, start, v, strict=True):
+        for p, value, own in zip(forward_pass.parameters, start, v, strict=True):
             p.value[...] = value + t * own[0]
-        return trace.loss.forward(trace.network.forward(x, TRAINING), labels)
+        return forward_pass.loss.forward(forward_pass.network.forward(x, TRAINING), labels)
 
     np.testing.assert_allclose(d[0], (moved(h) - moved(-h)) / (2 * h), rtol=1e-7)
 
@@ -197,24 +197,24 @@ def test_over_all_patterns_of_signs_the_estimate_is_the_gradient(strategy, make,
         return (1 - 2 * patterns).astype(dtype)
 
     monkeypatch.setattr(Streams, "signs", every_pattern)
-    trace, g = ready(make(), X, LABELS, num_dir=2**bits)
-    estimate(strategy, trace, None, at_once=2**bits)
+    forward_pass, g = ready(make(), X, LABELS, num_dir=2**bits)
+    estimate_gradient(strategy, forward_pass, None, at_once=2**bits)
     assert sum(size for _, size in places.values()) == bits
-    expected = strategy.block_means(trace, g) if isinstance(strategy, Shared) else g
-    for got, want in zip(gradients(trace), expected, strict=True):
+    expected = strategy.block_means(forward_pass, g) if isinstance(strategy, Shared) else g
+    for got, want in zip(gradients(forward_pass), expected, strict=True):
         np.testing.assert_allclose(got, want, atol=1e-12)
 
 
 def test_the_variance_of_all_sign_patterns_is_n_minus_1():
-    trace, g = ready(Dense(4, 2), X, LABELS)
-    n = trace.n
+    forward_pass, g = ready(Dense(4, 2), X, LABELS)
+    n = forward_pass.n
     patterns = 1.0 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
     v = [patterns[:, None, :8].reshape(-1, 1, 4, 2), patterns[:, None, 8:]]
-    d = along(trace, v)[:, 0]
+    d = along(forward_pass, v)[:, 0]
     flat = np.concatenate([each.ravel() for each in g])
     error = ((d[:, None] * patterns - flat) ** 2).sum(1).mean()
     assert error / (flat @ flat) == pytest.approx(n - 1, rel=1e-12)
-    assert Rademacher().variance_factor(trace, g, None) == n - 1
+    assert Rademacher().variance_factor(forward_pass, g, None) == n - 1
 
 
 # Monte Carlo: one network in many replicas, each of which draws directions of its own.
@@ -241,11 +241,13 @@ def state_of(kind, n_parameters=4):
 
 
 def drawn(strategy, make=mlp, num_dir=1, state=None, x=X):
-    """Return (estimates [DRAWS, n], gradient [n], trace, gradients)."""
-    trace, g = ready(make(), x, LABELS[:, : x.shape[1]], R=DRAWS, streams=STREAMS, num_dir=num_dir)
-    estimate(strategy, trace, state)
-    flat = np.concatenate([each.reshape(DRAWS, -1) for each in gradients(trace)], 1)
-    return flat, np.concatenate([each[0].ravel() for each in g]), trace, g
+    """Return (estimates [DRAWS, n], gradient [n], forward_pass, gradients)."""
+    forward_pass, g = ready(
+        make(), x, LABELS[:, : x.shape[1]], R=DRAWS, streams=STREAMS, num_dir=num_dir
+    )
+    estimate_gradient(strategy, forward_pass, state)
+    flat = np.concatenate([each.reshape(DRAWS, -1) for each in gradients(forward_pass)], 1)
+    return flat, np.concatenate([each[0].ravel() for each in g]), forward_pass, g
 
 
 def assert_mean(estimates, expected, largest=5.0):
@@ -272,7 +274,7 @@ CLOSED = {
     "activity, signs": (Activity(), 2, None, None),
     "activity, normal": (Activity("gaussian"), 1, None, None),
     "anchor, signs": (Anchor(2), 2, AnchorState, None),
-    "anchor, normal": (Anchor(2, noise="gaussian"), 1, AnchorState, None),
+    "anchor, normal": (Anchor(2, entries="gaussian"), 1, AnchorState, None),
     "aligned, corrected": (Aligned(0.3, corrected=True), 2, AlignedState, None),
 }
 
@@ -280,8 +282,8 @@ CLOSED = {
 @pytest.mark.parametrize(("strategy", "num_dir", "kind", "expected"), CLOSED.values(), ids=CLOSED)
 def test_unbiased_with_the_variance_of_its_closed_form(strategy, num_dir, kind, expected):
     state = kind and state_of(kind)
-    estimates, gradient, trace, g = drawn(strategy, num_dir=num_dir, state=state)
-    closed = strategy.variance_factor(trace, g, strategy.begin(trace, state))[0]
+    estimates, gradient, forward_pass, g = drawn(strategy, num_dir=num_dir, state=state)
+    closed = strategy.variance_factor(forward_pass, g, strategy.begin(forward_pass, state))[0]
     assert expected is None or closed == pytest.approx(expected, rel=1e-12)
     assert_mean(estimates, gradient)
     assert_error(estimates, gradient, closed)
@@ -289,9 +291,9 @@ def test_unbiased_with_the_variance_of_its_closed_form(strategy, num_dir, kind, 
 
 def test_the_closed_form_of_activity_perturbation_is_that_of_the_specification():
     """sum over layers and samples of |x|^2 (P Gamma_n + |delta_n|^2) / (N^2 |g|^2), a 1 in x for the bias."""
-    trace, g = ready(mlp(), X, LABELS)
-    first, tanh, second = trace.network.layers
-    delta = 3 * trace.loss.backward()
+    forward_pass, g = ready(mlp(), X, LABELS)
+    first, tanh, second = forward_pass.network.layers
+    delta = 3 * forward_pass.loss.backward()
     below = (delta @ second.weight.value.swapaxes(1, 2)) * (1 - tanh.y**2)
     sizes = [(layer.x**2).sum(-1) + 1 for layer in (first, second)]
     deltas = [(each**2).sum(-1) for each in (below, delta)]
@@ -300,14 +302,16 @@ def test_the_closed_form_of_activity_perturbation_is_that_of_the_specification()
         terms = [x * (P * gamma + sign * d) for x, P, d in zip(sizes, (3, 2), deltas, strict=True)]
         expected = sum(each.sum() for each in terms) / 9 / squared(g)
         np.testing.assert_allclose(
-            Activity(noise).variance_factor(trace, g, None), expected, rtol=1e-12
+            Activity(noise).variance_factor(forward_pass, g, None), expected, rtol=1e-12
         )
 
 
 def test_masked_binary_layers_have_no_closed_form_of_activity_perturbation():
     for masked in (True, False):
-        trace, g = ready(Chain(BinaryDense(4, 3, masked=masked), Tanh(), Dense(3, 2)), X, LABELS)
-        assert (Activity().variance_factor(trace, g, None) is None) == masked
+        forward_pass, g = ready(
+            Chain(BinaryDense(4, 3, masked=masked), Tanh(), Dense(3, 2)), X, LABELS
+        )
+        assert (Activity().variance_factor(forward_pass, g, None) is None) == masked
 
 
 OTHERS = {
@@ -326,68 +330,70 @@ OTHERS = {
 @pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
 @pytest.mark.parametrize(("make", "x"), OTHERS.values(), ids=OTHERS)
 def test_activity_perturbation_where_rows_share_a_derivative(make, x, noise):
-    estimates, gradient, trace, g = drawn(Activity(noise), make, x=x)
+    estimates, gradient, forward_pass, g = drawn(Activity(noise), make, x=x)
     assert_mean(estimates, gradient)
-    assert_error(estimates, gradient, Activity(noise).variance_factor(trace, g, None)[0])
+    assert_error(estimates, gradient, Activity(noise).variance_factor(forward_pass, g, None)[0])
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
 def test_shared_directions_estimate_the_block_means(noise):
     strategy = Shared(4, noise)
-    estimates, gradient, trace, g = drawn(strategy, num_dir=2)
-    means = np.concatenate([each[0].ravel() for each in strategy.block_means(trace, g)])
+    estimates, gradient, forward_pass, g = drawn(strategy, num_dir=2)
+    means = np.concatenate([each[0].ravel() for each in strategy.block_means(forward_pass, g)])
     q = 3 + 1 + 2 + 1  # blocks of 12, 3, 6 and 2 entries
     assert_mean(estimates, means)
     assert_error(estimates, means, (q + (1 if noise == "gaussian" else -1)) / 2)
-    assert_error(estimates, gradient, strategy.variance_factor(trace, g, None)[0])
+    assert_error(estimates, gradient, strategy.variance_factor(forward_pass, g, None)[0])
     weights = g[0].swapaxes(1, 2).reshape(DRAWS, 3, 4)  # as they lie in memory
     expected = np.repeat(weights.mean(-1), 4, -1).reshape(DRAWS, 3, 4).swapaxes(1, 2)
-    np.testing.assert_allclose(strategy.block_means(trace, g)[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(strategy.block_means(forward_pass, g)[0], expected, rtol=1e-12)
 
 
 def test_the_projection_is_shorter_and_nearer_and_cosines_are_m_over_n():
     for strategy, length in ((Projection(), 5 / 23), (Frame(), 1.0)):
-        estimates, gradient, trace, g = drawn(strategy, num_dir=5)
+        estimates, gradient, forward_pass, g = drawn(strategy, num_dir=5)
         assert_mean(estimates, length * gradient)
-        assert_error(estimates, gradient, strategy.variance_factor(trace, g, None)[0])
+        assert_error(estimates, gradient, strategy.variance_factor(forward_pass, g, None)[0])
         cosines = (estimates @ gradient) ** 2 / ((estimates**2).sum(1) * (gradient @ gradient))
         assert abs(cosines.mean() - 5 / 23) <= 5 * cosines.std() / np.sqrt(DRAWS)
 
 
 def test_a_whole_frame_has_no_error_and_more_than_n_directions_are_refused():
     for strategy in (Frame(), Projection()):
-        trace, g = ready(mlp(), X, LABELS, num_dir=23)
-        estimate(strategy, trace, None)
-        for got, want in zip(gradients(trace), g, strict=True):
+        forward_pass, g = ready(mlp(), X, LABELS, num_dir=23)
+        estimate_gradient(strategy, forward_pass, None)
+        for got, want in zip(gradients(forward_pass), g, strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
-        trace, _ = ready(mlp(), X, LABELS, num_dir=24)
+        forward_pass, _ = ready(mlp(), X, LABELS, num_dir=24)
         with pytest.raises(
             ValueError, match="at most n = 23 orthonormal directions, got num_dir = 24"
         ):
-            estimate(strategy, trace, None)
+            estimate_gradient(strategy, forward_pass, None)
 
 
 def test_what_one_bit_of_the_derivative_gives():
     """Normal directions: E sign(d) v = sqrt(2/pi) g / |g|; scaled, with m = 2, the mean is (1/2 + 1/pi) g."""
-    estimates, gradient, _, _ = drawn(Sign(noise="gaussian"))
+    estimates, gradient, _, _ = drawn(DerivativeSign(entries="gaussian"))
     assert_mean(estimates, np.sqrt(2 / np.pi) * gradient / np.linalg.norm(gradient))
-    estimates, _, _, _ = drawn(Sign(scaled=True, noise="gaussian"), num_dir=2)
+    estimates, _, _, _ = drawn(DerivativeSign(scaled=True, entries="gaussian"), num_dir=2)
     assert_mean(estimates, (1 / 2 + 1 / np.pi) * gradient)
-    trace, _ = ready(mlp(), X, LABELS, R=2)
-    estimate(Sign(scaled=True), trace, None)
-    scaled = gradients(trace)
-    estimate(Rademacher(), trace, None)
-    for got, want in zip(scaled, gradients(trace), strict=True):  # one direction: |d| sign(d) = d
+    forward_pass, _ = ready(mlp(), X, LABELS, R=2)
+    estimate_gradient(DerivativeSign(scaled=True), forward_pass, None)
+    scaled = gradients(forward_pass)
+    estimate_gradient(Rademacher(), forward_pass, None)
+    for got, want in zip(
+        scaled, gradients(forward_pass), strict=True
+    ):  # one direction: |d| sign(d) = d
         np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
 def test_aligned_directions_are_biased_towards_the_last_estimate():
     state, a = state_of(AlignedState), 0.3
-    estimates, gradient, trace, g = drawn(Aligned(a), num_dir=2, state=state)
+    estimates, gradient, forward_pass, g = drawn(Aligned(a), num_dir=2, state=state)
     u = np.concatenate([each[0].ravel() for each in state.u])
     assert_mean(estimates, (1 - a) * gradient + a * (u @ gradient) * u)
-    assert_error(estimates, gradient, Aligned(a).variance_factor(trace, g, state)[0])
-    left = Aligned(a).end(trace, state)
+    assert_error(estimates, gradient, Aligned(a).variance_factor(forward_pass, g, state)[0])
+    left = Aligned(a).end(forward_pass, state)
     np.testing.assert_allclose(squared(left.u), 1, rtol=1e-12)
     before, *_ = drawn(Aligned(a))
     plain, *_ = drawn(Gaussian())
@@ -397,7 +403,7 @@ def test_aligned_directions_are_biased_towards_the_last_estimate():
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_the_closed_forms_of_alignment_are_the_fourth_moments_of_normal_vectors(share):
     """E d^2 |A v|^2 = <g, S g> tr(A S A) + 2 |A S g|^2 for v ~ N(0, S), d = <g, v> and a symmetric A."""
-    trace, g = ready(mlp(), X, LABELS, num_dir=3)
+    forward_pass, g = ready(mlp(), X, LABELS, num_dir=3)
     flat, near = (
         np.concatenate([each.ravel() for each in parts]) for parts in (g, state_of(AlignedState).u)
     )
@@ -408,51 +414,53 @@ def test_the_closed_forms_of_alignment_are_the_fourth_moments_of_normal_vectors(
             mean = A @ S @ flat
             moment = flat @ S @ flat * np.trace(A @ S @ A) + 2 * mean @ mean
             expected = ((mean - flat) @ (mean - flat) + (moment - mean @ mean) / 3) / (flat @ flat)
-            got = Aligned(share, corrected).variance_factor(trace, g, unit)
+            got = Aligned(share, corrected).variance_factor(forward_pass, g, unit)
             np.testing.assert_allclose(got, expected, rtol=1e-10)
 
 
 def test_an_anchor_refreshed_in_this_step_is_the_gradient_and_goes_stale():
-    trace, g = ready(mlp(), X, LABELS, R=2, num_dir=3)
-    state, _ = estimate(Anchor(every=4), trace, None)  # step 3: nothing is remembered yet
-    for got, a, want in zip(gradients(trace), state.a, g, strict=True):
+    forward_pass, g = ready(mlp(), X, LABELS, R=2, num_dir=3)
+    state, _ = estimate_gradient(
+        Anchor(every=4), forward_pass, None
+    )  # step 3: nothing is remembered yet
+    for got, a, want in zip(gradients(forward_pass), state.a, g, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-13)
         np.testing.assert_array_equal(a, want)
     for index, refreshed in ((5, False), (8, True)):
         other = AnchorState([0 * each for each in state.a])
-        trace, g = ready(mlp(), X, LABELS, R=2, num_dir=3, step=Step(index, training=True))
-        after, _ = estimate(Anchor(every=4), trace, other)
+        forward_pass, g = ready(mlp(), X, LABELS, R=2, num_dir=3, step=Step(index, training=True))
+        after, _ = estimate_gradient(Anchor(every=4), forward_pass, other)
         assert np.array_equal(after.a[0], g[0]) == refreshed
         assert np.array_equal(after.a[0], other.a[0]) != refreshed
 
 
 def test_a_running_anchor_needs_no_backward_pass(monkeypatch):
-    trace, _ = ready(mlp(), X, LABELS, R=2, num_dir=3)
+    forward_pass, _ = ready(mlp(), X, LABELS, R=2, num_dir=3)
     monkeypatch.setattr(Dense, "backward", None)
-    state, _ = estimate(Anchor(every=None, decay=0.75), trace, None)
-    plain = gradients(trace)
-    estimate(Rademacher(), trace, None)
-    for a, first, same in zip(state.a, plain, gradients(trace), strict=True):
+    state, _ = estimate_gradient(Anchor(every=None, decay=0.75), forward_pass, None)
+    plain = gradients(forward_pass)
+    estimate_gradient(Rademacher(), forward_pass, None)
+    for a, first, same in zip(state.a, plain, gradients(forward_pass), strict=True):
         np.testing.assert_array_equal(first, same)  # around zero
         np.testing.assert_allclose(a, 0.25 * first, rtol=1e-14)
-    after, _ = estimate(Anchor(every=None, decay=0.75), trace, state)
-    for a, old, new in zip(after.a, state.a, gradients(trace), strict=True):
+    after, _ = estimate_gradient(Anchor(every=None, decay=0.75), forward_pass, state)
+    for a, old, new in zip(after.a, state.a, gradients(forward_pass), strict=True):
         np.testing.assert_allclose(a, 0.75 * old + 0.25 * new, rtol=1e-14)
 
 
 def test_row_space_directions_lie_in_the_row_space_and_count_its_rank():
     x = np.concatenate([X, X[:, :1]], 1)  # four rows of rank 3
     labels = np.array([[0, 1, 1, 0]])
-    trace, g = ready(Dense(6, 2), np.concatenate([x, x[..., :2]], -1), labels)
-    state = RowSpace().begin(trace, None)
-    w, b = RowSpace().sample(trace, range(4), state)
-    rows = np.concatenate([trace.network.x[0], np.ones((4, 1))], 1)
+    forward_pass, g = ready(Dense(6, 2), np.concatenate([x, x[..., :2]], -1), labels)
+    state = RowSpace().begin(forward_pass, None)
+    w, b = RowSpace().sample(forward_pass, range(4), state)
+    rows = np.concatenate([forward_pass.network.x[0], np.ones((4, 1))], 1)
     both = np.concatenate([w[:, 0], b[:, 0, None]], 1)
     np.testing.assert_allclose(np.linalg.pinv(rows) @ rows @ both, both, atol=1e-12)
     np.testing.assert_allclose(
-        RowSpace("gaussian").variance_factor(trace, g, state), 3 * 2 + 1, rtol=1e-12
+        RowSpace("gaussian").variance_factor(forward_pass, g, state), 3 * 2 + 1, rtol=1e-12
     )
-    assert RowSpace().end(trace, state) is None
+    assert RowSpace().end(forward_pass, state) is None
 
 
 def test_wide_layers_convolutions_and_masked_binary_layers_get_plain_directions():
@@ -461,10 +469,12 @@ def test_wide_layers_convolutions_and_masked_binary_layers_get_plain_directions(
         (lambda: Chain(Conv2d(1, 2, 2), GlobalAveragePool()), np.ones((1, 2, 4, 4, 1))),
         (lambda: Chain(BinaryDense(4, 2, masked=True), BatchNorm(2)), X),
     ):
-        trace, _ = ready(make(), x, LABELS[:, : x.shape[1]])
-        assert RowSpace().begin(trace, None) == {}
+        forward_pass, _ = ready(make(), x, LABELS[:, : x.shape[1]])
+        assert RowSpace().begin(forward_pass, None) == {}
         for got, want in zip(
-            RowSpace().sample(trace, [0], {}), Rademacher().sample(trace, [0], None), strict=True
+            RowSpace().sample(forward_pass, [0], {}),
+            Rademacher().sample(forward_pass, [0], None),
+            strict=True,
         ):
             np.testing.assert_array_equal(got, want)
 
@@ -484,9 +494,11 @@ def stepped(
         network.initialise(Streams(0, runs or range(R)), dtype, device)
         loss = CrossEntropy()
         loss.forward(network.forward(x, step), labels)
-        trace = Trace(network, loss, step, Streams(0, runs or range(R)), num_dir)
-        state, share = estimate(DIRECTIONS[name](), trace, state, clip=0.5, at_once=at_once)
-        out += [to_host(each) for each in (*gradients(trace), share)]
+        forward_pass = ForwardPass(network, loss, step, Streams(0, runs or range(R)), num_dir)
+        state, share = estimate_gradient(
+            DIRECTIONS[name](), forward_pass, state, clip=0.5, at_once=at_once
+        )
+        out += [to_host(each) for each in (*gradients(forward_pass), share)]
     return out
 
 
@@ -521,10 +533,10 @@ def test_a_device_estimates_the_same(name, device):
 @EACH
 def test_directions_are_functions_of_their_numbers_and_of_the_step(name):
     strategy, x = DIRECTIONS[name](), np.random.default_rng(0).normal(size=(1, 3, 300))
-    trace, _ = ready(Dense(300, 40), x, LABELS, R=2, num_dir=2)
-    state = strategy.begin(trace, None)
+    forward_pass, _ = ready(Dense(300, 40), x, LABELS, R=2, num_dir=2)
+    state = strategy.begin(forward_pass, None)
     first, again, other = (
-        strategy.sample(trace, numbers, state) for numbers in ([0, 1], [0, 1], [2, 3])
+        strategy.sample(forward_pass, numbers, state) for numbers in ([0, 1], [0, 1], [2, 3])
     )
     later, _ = ready(Dense(300, 40), x, LABELS, R=2, num_dir=2, step=Step(4, training=True))
     later = strategy.sample(later, [0, 1], strategy.begin(later, None))
@@ -537,8 +549,10 @@ def test_directions_are_functions_of_their_numbers_and_of_the_step(name):
 
 
 def test_signs_are_signs_and_cost_one_bit_each():
-    trace, _ = ready(mlp(), X, LABELS, R=2)
-    assert all(set(np.unique(v)) <= {-1, 1} for v in Rademacher().sample(trace, [0, 1], None))
+    forward_pass, _ = ready(mlp(), X, LABELS, R=2)
+    assert all(
+        set(np.unique(v)) <= {-1, 1} for v in Rademacher().sample(forward_pass, [0, 1], None)
+    )
     drawn = Streams(0, [0, 1]).signs(
         Purpose.DIRECTIONS, 0, step=0, size=40_000, xp=np, copies=[0, 1], dtype=np.float32
     )
@@ -590,34 +604,36 @@ def test_measuring_wants_the_gradient_itself(layers):
 def test_what_is_drawn_together_runs_in_chunks(name, monkeypatch):
     widths = []
 
-    def seen(self, trace, v, state):
+    def seen(self, forward_pass, v, state):
         widths.append(len(v[0]))
-        return along(trace, v)
+        return along(forward_pass, v)
 
     monkeypatch.setattr(Strategy, "derivative", seen)
-    trace, _ = ready(mlp(), X, LABELS, num_dir=5)
+    forward_pass, _ = ready(mlp(), X, LABELS, num_dir=5)
     for at_once, expected in ((None, [1] * 5), (2, [2, 2, 1]), (8, [5])):
         widths.clear()
-        estimate(DIRECTIONS[name](), trace, None, at_once=at_once)
+        estimate_gradient(DIRECTIONS[name](), forward_pass, None, at_once=at_once)
         assert widths == expected
 
 
 def test_a_device_runs_as_many_as_fit_by_the_size_of_the_numbers(monkeypatch):
-    trace, _ = ready(Chain(BinaryDense(4, 3, storage=Levels(1)), Dense(3, 2)), X, LABELS, num_dir=9)
-    assert _fitting(trace) == 1
+    forward_pass, _ = ready(
+        Chain(BinaryDense(4, 3, storage=Levels(1)), Dense(3, 2)), X, LABELS, num_dir=9
+    )
+    assert _fitting(forward_pass) == 1
     module = sys.modules["aopnp.training.directions.estimate"]  # whose name its function has
     monkeypatch.setattr(module, "array_module", lambda: None)  # as if on a device
     monkeypatch.setattr(module, "ROOM", 4 * 8 * (4 * 3 + 3 * 2 + 2) + 1)
-    assert _fitting(trace) == 4  # a tangent of 12 soft weights takes 96 bytes, and not two
+    assert _fitting(forward_pass) == 4  # a tangent of 12 soft weights takes 96 bytes, and not two
     monkeypatch.setattr(module, "ROOM", 1)
-    assert _fitting(trace) == 1
+    assert _fitting(forward_pass) == 1
 
 
 def test_measuring_leaves_what_a_strategy_remembers_as_it_was():
     network, streams = mlp(), Streams(0, [0, 1])
     network.initialise(streams)
-    trace, _ = ready(mlp(), X, LABELS, R=2)
-    state, _ = estimate(Orthogonal(2), trace, None)
+    forward_pass, _ = ready(mlp(), X, LABELS, R=2)
+    state, _ = estimate_gradient(Orthogonal(2), forward_pass, None)
     before = state.q[0].copy(), state.steps
     seen = measure(
         Orthogonal(2), network, CrossEntropy(), X, LABELS, 3, streams=streams, state=state
@@ -630,7 +646,7 @@ def test_measuring_leaves_what_a_strategy_remembers_as_it_was():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: RowSpace("uniform"), "noise among gaussian, rademacher, got 'uniform'"),
+        (lambda: RowSpace("uniform"), "entries among gaussian, rademacher, got 'uniform'"),
         (lambda: Shared(0), "blocks of at least 1 entry, got 0"),
         (lambda: Anchor(0), "every >= 1 steps between backward passes, or None, got 0"),
         (lambda: Anchor(decay=1.0), "a decay from 0 to below 1, got 1.0"),

@@ -17,11 +17,11 @@ from aopnp.training.directions import (
     Activity,
     Aligned,
     Anchor,
+    ForwardPass,
     Gaussian,
     Orthogonal,
     Rademacher,
     RowSpace,
-    Trace,
 )
 from aopnp.training.directions.strategy import along
 from aopnp.training.rules import ForwardGradient, backprop
@@ -48,9 +48,9 @@ def test_the_estimate_is_the_mean_of_clipped_derivatives_times_their_directions(
     network, streams = build(2)
     loss, step = CrossEntropy(), Step(3, training=True)
     loss.forward(network.forward(BATCH[0], step), BATCH[1])
-    trace = Trace(network, loss, step, streams, 5)
-    v = Rademacher().sample(trace, range(5), None)
-    d = along(trace, v)
+    forward_pass = ForwardPass(network, loss, step, streams, 5)
+    v = Rademacher().sample(forward_pass, range(5), None)
+    d = along(forward_pass, v)
     cap = float(np.median(np.abs(d)))
     for clip in (cap, None, 1e9, 1e-9):
         cut = d if clip is None else np.clip(d, -clip, clip)
@@ -75,7 +75,7 @@ def test_activity_perturbation_clips_the_derivative_of_each_sample():
     _, _, grads = one_step(rule, network, streams)
     np.testing.assert_array_equal(rule.observations()["clipped_share"], [1.0])
     u = Activity().sample(
-        Trace(network, CrossEntropy(), Step(0, training=True), streams, 1), [0], None
+        ForwardPass(network, CrossEntropy(), Step(0, training=True), streams, 1), [0], None
     )
     # Every sample's own derivative is cut to +-1e-9, then divided by N = 4 samples.
     np.testing.assert_allclose(

@@ -7,8 +7,8 @@ import pytest
 
 from aopnp import Dense, MeanSquaredError, Streams
 from aopnp.estimators import Step
-from aopnp.training.directions import Orthogonal, Trace, estimate
-from aopnp.training.directions.flat import columns, joined
+from aopnp.training.directions import ForwardPass, Orthogonal, estimate_gradient
+from aopnp.training.directions.flat import columns, join_parameters
 from aopnp.training.directions.strategy import gradients
 
 N, DRAWS = 12, 20_000
@@ -31,8 +31,8 @@ class Linear:
         self.loss.gradient = np.broadcast_to(g, (streams.replicas, 3, 3)).astype(dtype)
         self.g = np.concatenate([g.T.ravel(), g.sum(0)])
 
-    def trace(self, index):
-        return Trace(
+    def forward_pass(self, index):
+        return ForwardPass(
             self.network, self.loss, Step(index, training=True), self.streams, self.num_dir
         )
 
@@ -40,13 +40,15 @@ class Linear:
         """Return the directions [R, N, m] and the estimates [R, N] of every step, and the state."""
         state, directions, estimates = None, [], []
         for index in range(steps):
-            trace = self.trace(index)
-            state = strategy.begin(trace, state)
-            drawn = columns(trace, strategy.sample(trace, range(self.num_dir), state))
+            forward_pass = self.forward_pass(index)
+            state = strategy.begin(forward_pass, state)
+            drawn = columns(forward_pass, strategy.sample(forward_pass, range(self.num_dir), state))
             directions.append(np.concatenate(drawn, -2))
-            state, _ = estimate(strategy, trace, state)
+            state, _ = estimate_gradient(strategy, forward_pass, state)
             estimates.append(
-                joined(columns(trace, [each[None] for each in gradients(trace)]))[..., 0]
+                join_parameters(
+                    columns(forward_pass, [each[None] for each in gradients(forward_pass)])
+                )[..., 0]
             )
         return directions, estimates, state
 
@@ -94,14 +96,14 @@ def test_a_long_float32_direction_is_orthogonal_to_one_in_a_million():
     loss.gradient = np.ones((1, 2, 500), np.float32)
     state = None
     for index in range(4):
-        trace = Trace(network, loss, Step(index), streams, 2)
-        state = strategy.begin(trace, state)
-        v = np.concatenate(columns(trace, strategy.sample(trace, range(2), state)), -2)[0].astype(
-            float
-        )
+        forward_pass = ForwardPass(network, loss, Step(index), streams, 2)
+        state = strategy.begin(forward_pass, state)
+        v = np.concatenate(
+            columns(forward_pass, strategy.sample(forward_pass, range(2), state)), -2
+        )[0].astype(float)
         off = np.linalg.norm(state.q[0][0].astype(float).T @ v, axis=0)
         assert (off <= 1e-6 * np.linalg.norm(v, axis=0)).all()
-        state, _ = estimate(strategy, trace, state)
+        state, _ = estimate_gradient(strategy, forward_pass, state)
 
 
 @pytest.mark.parametrize("num_dir", [1, 2])
@@ -158,7 +160,7 @@ def test_the_window_of_a_tensor_leaves_room_and_small_ones_get_plain_directions(
     """Weights of 9 entries, a bias of 3: floor(n_l / m) - 1 steps, at most H."""
     for window, num_dir, widths in ((5, 1, [5, 2]), (5, 2, [6, 0]), (5, 3, [6, 0]), (1, 9, [0, 0])):
         problem = Linear(G, Streams(), num_dir)
-        state = Orthogonal(window, flat=False).begin(problem.trace(0), None)
+        state = Orthogonal(window, flat=False).begin(problem.forward_pass(0), None)
         assert [q.shape[-1] for q in state.q] == widths
     directions, _, _ = Linear(G, Streams(), 3).run(Orthogonal(2, flat=False), 3)
     for old, new in itertools.pairwise(directions):
@@ -171,5 +173,5 @@ def test_a_window_as_large_as_the_network_is_refused():
     with pytest.raises(
         ValueError, match=r"the n = 12 parameters for .* got window = 3 and num_dir = 4"
     ):
-        Orthogonal(3).begin(problem.trace(0), None)
-    Orthogonal(2).begin(problem.trace(0), None)
+        Orthogonal(3).begin(problem.forward_pass(0), None)
+    Orthogonal(2).begin(problem.forward_pass(0), None)

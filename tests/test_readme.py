@@ -34,7 +34,7 @@ def test_the_python_blocks_run_one_after_another(capsys, tmp_path, monkeypatch):
 def test_the_policy_of_the_readme_obeys_the_laws():
     from hypothesis import given
 
-    from aopnp.verify import LibrarySubject, Setting, estimator, laws, recorded, trials
+    from aopnp.verify import LibrarySubject, Setting, laws, library_estimator, recorded, trials
 
     names = {"__name__": "readme"}
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -43,7 +43,7 @@ def test_the_policy_of_the_readme_obeys_the_laws():
     def make(setting: Setting) -> LibrarySubject:
         selections = []
         return LibrarySubject(
-            estimator(setting, recorded(names["SmallestK"](), selections)), selections
+            library_estimator(setting, recorded(names["SmallestK"](), selections)), selections
         )
 
     @given(trials(["none", "row", "residual", "queue"]))

@@ -12,7 +12,7 @@ from aopnp.estimators import Step
 from aopnp.nn import BinaryDense, Parameter
 from aopnp.nn.soft_weights import SOFT_WEIGHTS, FloatLatent, Levels, SoftWeight, sign
 from aopnp.optim import Bop, Critical, ParameterGroups, SoftWeightUpdate, StepDecay
-from aopnp.training.memory_footprint import Bytes, stored_bytes
+from aopnp.training.memory_footprint import Bytes, bytes_held
 from aopnp.training.serialise import pack
 from tests.devices import ON_DEVICES, need
 
@@ -33,7 +33,7 @@ def soft_weight(s, storage=FLOAT, uniform=never, **options):
 def moved(bits, s, d, chance):
     """Return s' of soft weights s and displacements d [S], which lie on levels, and chances [S]."""
     storage, (s, d, chance) = Levels(bits), np.broadcast_arrays(*np.atleast_1d(s, d, chance))
-    value = storage.store(s[None].copy())
+    value = storage.encode(s[None].copy())
     storage.move(value, d[None].copy(), lambda: chance[None].copy())
     return storage.soft(value, d.size, np.dtype(float))[0]
 
@@ -61,7 +61,7 @@ def test_initial_values_keep_their_sign_and_go_to_the_nearest_level(bits):
         np.random.default_rng(bits).uniform(-1, 1, 5000), [0, -0.0, 1e-300, -1e-16, 1, -1, 1.7, -3]
     )
     storage = Levels(bits)
-    value = storage.store(s[None])
+    value = storage.encode(s[None])
     got = storage.soft(value, s.size, s.dtype)[0]
     assert np.abs(got - np.clip(s, -1, 1)).max() <= 1 / (2**bits - 1) + 1e-15
     ordinary = np.abs(s) > 1e-15  # beside 1, which is added, less is nothing
@@ -69,9 +69,9 @@ def test_initial_values_keep_their_sign_and_go_to_the_nearest_level(bits):
         storage.signs(value, s.size, s.dtype)[0][ordinary], np.sign(s)[ordinary]
     )
     np.testing.assert_array_equal(
-        storage.signs(storage.store(np.zeros((1, 3))), 3, s.dtype), np.ones((1, 3))
+        storage.signs(storage.encode(np.zeros((1, 3))), 3, s.dtype), np.ones((1, 3))
     )
-    np.testing.assert_array_equal(FLOAT.store(s), np.clip(s, -1, 1))
+    np.testing.assert_array_equal(FLOAT.encode(s), np.clip(s, -1, 1))
 
 
 @given(st.integers(1, 8), st.integers(1, 3), st.integers(1, 70), st.data())
@@ -464,7 +464,7 @@ def held(storage, optimiser, dtype=np.float32):
     network.initialise(Streams(), dtype)
     parameters = network.parameters()
     updated(optimiser, parameters, [[np.ones(parameter.shape, dtype) for parameter in parameters]])
-    return stored_bytes(network, optimiser)
+    return bytes_held(network, optimiser)
 
 
 def test_the_byte_ledger_by_hand():
@@ -474,7 +474,7 @@ def test_the_byte_ledger_by_hand():
         "binary": Bytes(5 * n // 8, 8 * n, 4 * n),
         "real": Bytes(4 * rest, 8 * rest, 0),
     }
-    assert ledger["binary"].kept == 5 * n // 8 + 8 * n
+    assert ledger["binary"].persistent == 5 * n // 8 + 8 * n
     assert held(FloatLatent(), SoftWeightUpdate(SGD()), np.float64)["binary"] == Bytes(
         8 * n, 0, 8 * n
     )
@@ -490,7 +490,7 @@ def test_five_bits_are_6_4_times_smaller_with_sgd_and_1_39_with_adam():
         (lambda: SoftWeightUpdate(Adam()), 96 / 69),
     ):
         full, small = (
-            held(storage, build())["binary"].kept for storage in (FloatLatent(), Levels(5))
+            held(storage, build())["binary"].persistent for storage in (FloatLatent(), Levels(5))
         )
         assert full / small == ratio
     assert round(96 / 69, 2) == 1.39

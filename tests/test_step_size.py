@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp.estimators.policies import PAPER_POLICIES, POLICIES
-from aopnp.verify import Batch, PaperMemory, Setting, estimator, library
+from aopnp.verify import Batch, PaperMemory, Setting, library, library_estimator
 
 
 @pytest.mark.parametrize("policy", PAPER_POLICIES)
@@ -39,7 +39,7 @@ def test_a_step_size_of_zero_is_refused_while_a_memory_is_on(memory):
 def test_a_decay_outside_0_to_1_is_refused(memory):
     for decay in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match="expected a memory decay from 0 to 1, got"):
-            estimator(Setting("topk", 1, memory, decay, 3))
+            library_estimator(Setting("topk", 1, memory, decay, 3))
 
 
 @pytest.mark.parametrize("memory", ["residual", "queue"])

@@ -2,7 +2,7 @@
 
 from aopnp.training.checkpoint import load, save
 from aopnp.training.loop import Divergence, History, evaluate, fit
-from aopnp.training.memory_footprint import Bytes, stored_bytes
+from aopnp.training.memory_footprint import Bytes, bytes_held
 from aopnp.training.rules import (
     Backprop,
     ForwardGradient,
@@ -24,11 +24,11 @@ __all__ = [
     "Rule",
     "Unlocked",
     "backprop",
+    "bytes_held",
     "epoch_noise",
     "evaluate",
     "fit",
     "learn_jacobians",
     "load",
     "save",
-    "stored_bytes",
 ]

@@ -31,12 +31,12 @@ class Bytes(NamedTuple):
     """Binary weights as numbers -1 and 1 of the network's dtype, from a forward pass to the end of its backward."""
 
     @property
-    def kept(self) -> int:
+    def persistent(self) -> int:
         """What has to be kept between steps."""
         return self.weights + self.optimiser
 
 
-def stored_bytes(network: Layer, optimiser: Optimiser) -> dict[str, Bytes]:
+def bytes_held(network: Layer, optimiser: Optimiser) -> dict[str, Bytes]:
     """Return the bytes of the `binary` weights and of the `real` parameters: biases, batch normalisation, the rest."""
     parameters = network.parameters()
     pairs = list(zip(parameters, optimiser.saved(parameters), strict=True))

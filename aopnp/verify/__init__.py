@@ -18,8 +18,8 @@ from aopnp.verify.subject import (
     Outcome,
     Setting,
     Subject,
-    estimator,
     library,
+    library_estimator,
     recorded,
 )
 
@@ -32,10 +32,10 @@ __all__ = [
     "Subject",
     "adjoint",
     "batches",
-    "estimator",
     "integers_in_floats",
     "laws",
     "library",
+    "library_estimator",
     "recorded",
     "sampling",
     "settings_of",

@@ -102,11 +102,11 @@ def library(setting: Setting) -> LibrarySubject:
     """Make this library's implementation of `setting`."""
     selections: list[Selection] = []
     return LibrarySubject(
-        estimator(setting, recorded(POLICIES[setting.policy], selections)), selections
+        library_estimator(setting, recorded(POLICIES[setting.policy], selections)), selections
     )
 
 
-def estimator(setting: Setting, policy: Policy | None = None) -> AOP:
+def library_estimator(setting: Setting, policy: Policy | None = None) -> AOP:
     """Return this library's estimator for `setting`, perhaps with another policy object."""
     knobs: dict[str, Any] = {} if setting.memory == "none" else {"decay": setting.decay}
     if setting.memory == "queue":

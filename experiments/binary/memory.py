@@ -7,7 +7,7 @@ import numpy as np
 
 from aopnp import Streams
 from aopnp.estimators.step import Step
-from aopnp.training.memory_footprint import Bytes, stored_bytes
+from aopnp.training.memory_footprint import Bytes, bytes_held
 from experiments.binary.config import BinaryConfig
 from experiments.binary.problems import BINARY
 
@@ -27,4 +27,4 @@ def _kept(config: BinaryConfig) -> dict[str, Bytes]:
     for parameter in network.parameters():
         parameter.grad = np.zeros(parameter.shape, parameter.dtype)
     optimiser.update(network.parameters(), Step(training=True))
-    return stored_bytes(network, optimiser)
+    return bytes_held(network, optimiser)

@@ -52,8 +52,8 @@ def _row(
     config: BinaryConfig, result: dict[str, Any], floating: dict[str, Any] | None
 ) -> tuple[str, ...]:
     history, memory = result["history"], kept(config)
-    binary, total = memory["binary"], sum(each.kept for each in memory.values())
-    floating_bytes = kept(float_of(config))["binary"].kept
+    binary, total = memory["binary"], sum(each.persistent for each in memory.values())
+    floating_bytes = kept(float_of(config))["binary"].persistent
     epochs = sum(len(run) - run.count(None) for run in history["train_loss"])
     return (
         config.scheme() + told(result),
@@ -65,8 +65,8 @@ def _row(
         final(history.get("flips")),
         final(history.get("clipped_share")),
         f"{binary.weights / 1000:.1f}",
-        f"{binary.kept / 1000:.1f}",
-        f"{floating_bytes / binary.kept:.2f}",
+        f"{binary.persistent / 1000:.1f}",
+        f"{floating_bytes / binary.persistent:.2f}",
         f"{total / 1000:.1f}",
         f"{result['seconds']['total'] / epochs:.1f}",
     )

@@ -17,7 +17,7 @@ from aopnp.data.batches import epoch_batches
 from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
 from aopnp.nn import Layer
-from aopnp.training.directions import DIRECTIONS, Trace, estimate, measure
+from aopnp.training.directions import DIRECTIONS, ForwardPass, estimate_gradient, measure
 from experiments.forward.networks import mlp
 from experiments.problem import Data
 
@@ -99,9 +99,10 @@ def _trained(
             yield Batch(step, x, target, states)
         loss.forward(network.forward(x, step), target)
         if any(point - BEFORE <= index < point for point in points):
-            trace = Trace(network, loss, step, streams, num_dir)
+            forward_pass = ForwardPass(network, loss, step, streams, num_dir)
             states = {
-                name: estimate(DIRECTIONS[name](), trace, states[name])[0] for name in DIRECTIONS
+                name: estimate_gradient(DIRECTIONS[name](), forward_pass, states[name])[0]
+                for name in DIRECTIONS
             }
         network.backward(loss.backward(), step, needs_input=False)
         optimiser.update(network.parameters(), step)

@@ -13,7 +13,7 @@ import numpy as np
 from aopnp import Streams
 from aopnp.estimators.step import Step
 from aopnp.training import ForwardGradient
-from aopnp.training.directions import Trace
+from aopnp.training.directions import ForwardPass
 from aopnp.training.serialise import pack
 from experiments.forward.config import ForwardConfig
 from experiments.forward.problems import FORWARD
@@ -39,9 +39,9 @@ def kept_bytes(config: ForwardConfig) -> int:
     step = Step(training=True)
     rule(network, loss, x, target, step)
     state = rule.saved()
-    if isinstance(rule, ForwardGradient) and rule.directions.together:
+    if isinstance(rule, ForwardGradient) and rule.directions.drawn_together:
         state = rule.directions.begin(
-            Trace(network, loss, step, streams, config.num_dir or 0), None
+            ForwardPass(network, loss, step, streams, config.num_dir or 0), None
         )
     optimiser.update(network.parameters(), step)
     return _nbytes(state) + _nbytes(optimiser.saved(network.parameters()))

@@ -32,7 +32,7 @@ def learning_rule(strategy: str, num_dir: int | None, clip: float | None) -> Rul
 def check_room(network: Layer, num_dir: int, strategies: Iterable[str]) -> None:
     """Raise ValueError where the network has too few parameters for so many directions of one of `strategies`."""
     drawn = [DIRECTIONS[name]() for name in strategies if name != BACKPROP]
-    if any(each.together for each in drawn):
+    if any(each.drawn_together for each in drawn):
         network.initialise(Streams(), np.float32)
         n = sum(math.prod(parameter.shape[1:]) for parameter in network.parameters())
         for each in drawn:

@@ -184,7 +184,7 @@ def test_bytes_are_six_times_fewer_with_sgd_and_hardly_fewer_with_adam() -> None
             kept(replace(default("binary-mlp", way, update), width=16))["binary"]
             for way in ("float", soft)
         )
-        return floating.kept / own.kept
+        return floating.persistent / own.persistent
 
     assert smaller("5-bit", "sgd") == pytest.approx(32 / 5, rel=1e-12)
     assert smaller("5-bit", "adam") == pytest.approx(96 / 69, rel=1e-12)

@@ -317,7 +317,7 @@ def test_strategies_run_along_for_nine_steps_before_a_point(
         assert trace.num_dir == 5
         return trace.step.index, None
 
-    monkeypatch.setattr(diagnose, "estimate", noted)
+    monkeypatch.setattr(diagnose, "estimate_gradient", noted)
     network, streams = mlp(2), Streams()
     network.initialise(streams, np.float32)
     states = [

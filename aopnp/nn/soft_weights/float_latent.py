@@ -17,7 +17,7 @@ from aopnp.nn.soft_weights.storage import Storage, sign
 class FloatLatent(Storage):
     """The value is s itself [R, S]."""
 
-    def store(self, s: Array) -> Array:
+    def encode(self, s: Array) -> Array:
         clipped: Array = array_module(s).clip(s, -1, 1)
         return clipped
 

@@ -46,7 +46,7 @@ class Levels(Storage):
         """The highest level: Delta = 2 / top."""
         return 2**self.bits - 1
 
-    def store(self, s: Array) -> Array:
+    def encode(self, s: Array) -> Array:
         xp = array_module(s)
         nearest = xp.floor((s.astype(np.float64) + 1) * self.top / 2 + 0.5)
         return pack_levels(xp.clip(nearest, 0, self.top).astype(np.uint8), self.bits)

@@ -29,7 +29,7 @@ class SoftWeight(Parameter):
         step_factor: float = 1.0,
     ):
         """Hold s [R, N, P], on the host, on `device`. Every displacement is multiplied by `step_factor`."""
-        super().__init__(to_device(storage.store(self._flat(s)), device))
+        super().__init__(to_device(storage.encode(self._flat(s)), device))
         self.storage, self.uniform, self.step_factor = storage, uniform, step_factor
         self._shape, self._dtype = s.shape, s.dtype
 

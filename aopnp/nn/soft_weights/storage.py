@@ -21,7 +21,7 @@ def sign(x: Array) -> Array:
 class Storage:
     """How soft weights are held; frozen. `value` is what it stores of S weights in each of R replicas."""
 
-    def store(self, s: Array) -> Array:
+    def encode(self, s: Array) -> Array:
         """Return the value that holds s [R, S], or what comes closest to it; on the host."""
         raise NotImplementedError
 

@@ -3,17 +3,17 @@
 from aopnp.training.directions.activity import Activity
 from aopnp.training.directions.aligned import Aligned, AlignedState
 from aopnp.training.directions.anchor import Anchor, AnchorState
+from aopnp.training.directions.derivative_sign import DerivativeSign
 from aopnp.training.directions.diagnose import Measured, measure
-from aopnp.training.directions.estimate import estimate
+from aopnp.training.directions.estimate import estimate_gradient
 from aopnp.training.directions.frame import Frame, Projection
 from aopnp.training.directions.gaussian import Gaussian
 from aopnp.training.directions.orthogonal import Orthogonal, Ring
 from aopnp.training.directions.rademacher import Rademacher
 from aopnp.training.directions.row_space import RowSpace
 from aopnp.training.directions.shared import Shared
-from aopnp.training.directions.sign import Sign
 from aopnp.training.directions.sphere import Sphere
-from aopnp.training.directions.strategy import Strategy, Trace
+from aopnp.training.directions.strategy import ForwardPass, Strategy
 
 DIRECTIONS: dict[str, type[Strategy]] = {
     "gaussian": Gaussian,
@@ -21,7 +21,7 @@ DIRECTIONS: dict[str, type[Strategy]] = {
     "sphere": Sphere,
     "frame": Frame,
     "projection": Projection,
-    "sign": Sign,
+    "sign": DerivativeSign,
     "shared": Shared,
     "row_space": RowSpace,
     "activity": Activity,
@@ -37,6 +37,8 @@ __all__ = [
     "AlignedState",
     "Anchor",
     "AnchorState",
+    "DerivativeSign",
+    "ForwardPass",
     "Frame",
     "Gaussian",
     "Measured",
@@ -46,10 +48,8 @@ __all__ = [
     "Ring",
     "RowSpace",
     "Shared",
-    "Sign",
     "Sphere",
     "Strategy",
-    "Trace",
-    "estimate",
+    "estimate_gradient",
     "measure",
 ]

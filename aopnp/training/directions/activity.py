@@ -19,86 +19,106 @@ from typing import Any
 from aopnp.arrays.backend import Array
 from aopnp.nn import BatchNorm, Dense
 from aopnp.nn.layer import Parameter
-from aopnp.training.directions.entries import Noise, check, draw, for_parameter
-from aopnp.training.directions.strategy import Strategy, Tangents, Trace, add_to
+from aopnp.training.directions.entries import Entries, check_entries, draw, for_parameter
+from aopnp.training.directions.strategy import ForwardPass, Strategy, Tangents, add_to
 
 
 @dataclass(frozen=True)
 class Activity(Strategy):
-    """Noise on pre-activations: rows x P numbers a layer instead of N x P."""
+    """Entries on pre-activations: rows x P numbers a layer instead of N x P."""
 
-    noise: Noise = "rademacher"
+    entries: Entries = "rademacher"
 
     def __post_init__(self) -> None:
-        check(self.noise)
+        check_entries(self.entries)
 
-    def begin(self, trace: Trace, state: Any) -> dict[Dense, Array]:
+    def begin(self, forward_pass: ForwardPass, state: Any) -> dict[Dense, Array]:
         """Return where the G [R, rows, P] are added up."""
         return {}
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
+    def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
         """Return u [J, R or 1, rows, P] of every dense layer, then the directions of other layers' parameters."""
-        layers, drawn = dense_layers(trace), []
-        numbers = {id(parameter): i for i, parameter in enumerate(trace.parameters)}
+        layers, drawn = dense_layers(forward_pass), []
+        numbers = {id(parameter): i for i, parameter in enumerate(forward_pass.parameters)}
         for layer in layers:
             w, rows = layer.weight, layer.x.shape[-2]
-            u = draw(self.noise, trace, numbers[id(w)], directions, rows * layer.outputs, w.dtype)
+            u = draw(
+                self.entries,
+                forward_pass,
+                numbers[id(w)],
+                directions,
+                rows * layer.outputs,
+                w.dtype,
+            )
             drawn.append(u.reshape(*u.shape[:2], rows, layer.outputs))
         return drawn + [
-            for_parameter(self.noise, trace, numbers[id(p)], directions) for p in others(trace)
+            for_parameter(self.entries, forward_pass, numbers[id(p)], directions)
+            for p in others(forward_pass)
         ]
 
-    def derivative(self, trace: Trace, v: Tangents, state: Any) -> Array:
+    def derivative(self, forward_pass: ForwardPass, v: Tangents, state: Any) -> Array:
         """Return d_n [J, R, N] of every sample, or d [J, R, 1] of the batch."""
-        layers, rest = dense_layers(trace), others(trace)
+        layers, rest = dense_layers(forward_pass), others(forward_pass)
         for layer, u in zip(layers, v, strict=False):
             layer.perturbation = u
         for parameter, own in zip(rest, v[len(layers) :], strict=True):
             parameter.tangent = own
-        of_rows = trace.loss.row_tangents(trace.network.tangent(None))
+        of_rows = forward_pass.loss.row_tangents(forward_pass.network.tangent(None))
         for layer in layers:
             layer.perturbation = None
         for parameter in rest:
             parameter.tangent = None
-        return of_rows.sum(-1, keepdims=True) if interact(trace) else of_rows * of_rows.shape[-1]
+        return (
+            of_rows.sum(-1, keepdims=True)
+            if interact(forward_pass)
+            else of_rows * of_rows.shape[-1]
+        )
 
-    def add(self, trace: Trace, d: Array, v: Tangents, state: dict[Dense, Array]) -> None:
-        layers, share = dense_layers(trace), d / (d.shape[-1] * trace.num_dir)
+    def add(
+        self, forward_pass: ForwardPass, d: Array, v: Tangents, state: dict[Dense, Array]
+    ) -> None:
+        layers, share = dense_layers(forward_pass), d / (d.shape[-1] * forward_pass.num_dir)
         for layer, u in zip(layers, v, strict=False):
-            of_rows = trace.xp.repeat(share, u.shape[-2] // share.shape[-1], -1)[..., None].astype(
-                u.dtype
-            )
+            of_rows = forward_pass.xp.repeat(share, u.shape[-2] // share.shape[-1], -1)[
+                ..., None
+            ].astype(u.dtype)
             for j in range(len(u)):
                 state[layer] = (
                     state[layer] + of_rows[j] * u[j] if layer in state else of_rows[j] * u[j]
                 )
-        for parameter, own in zip(others(trace), v[len(layers) :], strict=True):
+        for parameter, own in zip(others(forward_pass), v[len(layers) :], strict=True):
             for each, direction in zip(share.sum(-1).astype(own.dtype), own, strict=True):
                 add_to(parameter, each.reshape(-1, *(1,) * (own.ndim - 2)) * direction)
 
-    def end(self, trace: Trace, state: dict[Dense, Array]) -> None:
+    def end(self, forward_pass: ForwardPass, state: dict[Dense, Array]) -> None:
         for layer, g in state.items():
-            layer.backward(g, trace.step, needs_input=False)
+            layer.backward(g, forward_pass.step, needs_input=False)
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array | None:
+    def variance_factor(
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
+    ) -> Array | None:
         from aopnp.training.directions.deltas import (
             activity_error,  # the closed form needs a backward pass, training does not
         )
 
-        return activity_error(trace, gradient, signs=self.noise == "rademacher")
+        return activity_error(forward_pass, gradient, signs=self.entries == "rademacher")
 
 
-def dense_layers(trace: Trace) -> list[Dense]:
+def dense_layers(forward_pass: ForwardPass) -> list[Dense]:
     """Return the layers whose pre-activations are moved."""
-    return [layer for layer in trace.network.walk() if isinstance(layer, Dense)]
+    return [layer for layer in forward_pass.network.walk() if isinstance(layer, Dense)]
 
 
-def others(trace: Trace) -> list[Parameter]:
+def others(forward_pass: ForwardPass) -> list[Parameter]:
     """Return the parameters that belong to no dense layer."""
-    own = {id(parameter) for layer in dense_layers(trace) for parameter in layer.parameters()}
-    return [parameter for parameter in trace.parameters if id(parameter) not in own]
+    own = {
+        id(parameter) for layer in dense_layers(forward_pass) for parameter in layer.parameters()
+    }
+    return [parameter for parameter in forward_pass.parameters if id(parameter) not in own]
 
 
-def interact(trace: Trace) -> bool:
+def interact(forward_pass: ForwardPass) -> bool:
     """Return whether a sample's activations move the losses of others."""
-    return any(isinstance(layer, BatchNorm) and layer.of_batch for layer in trace.network.walk())
+    return any(
+        isinstance(layer, BatchNorm) and layer.of_batch for layer in forward_pass.network.walk()
+    )

@@ -15,8 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aopnp.arrays.backend import Array
-from aopnp.training.directions.entries import draw, for_all, laid
-from aopnp.training.directions.strategy import Strategy, Tangents, Trace, gradients, inner, squared
+from aopnp.training.directions.entries import draw, for_all, in_memory_order
+from aopnp.training.directions.strategy import (
+    ForwardPass,
+    Strategy,
+    Tangents,
+    gradients,
+    inner,
+    squared,
+)
 
 
 @dataclass
@@ -40,43 +47,52 @@ class Aligned(Strategy):
                 f"expected a share of the last estimate from 0 to below 1, got {self.share}"
             )
 
-    def begin(self, trace: Trace, state: AlignedState | None) -> AlignedState | None:
+    def begin(self, forward_pass: ForwardPass, state: AlignedState | None) -> AlignedState | None:
         if state is None:
             return None
         # In the memory order of a running training: it may come from a file.
-        return AlignedState([laid(u, p) for u, p in zip(state.u, trace.parameters, strict=True)])
+        return AlignedState(
+            [in_memory_order(u, p) for u, p in zip(state.u, forward_pass.parameters, strict=True)]
+        )
 
     def sample(
-        self, trace: Trace, directions: Sequence[int], state: AlignedState | None
+        self, forward_pass: ForwardPass, directions: Sequence[int], state: AlignedState | None
     ) -> Tangents:
-        r = for_all("gaussian", trace, directions)
+        r = for_all("gaussian", forward_pass, directions)
         if state is None:
             return r
-        after_all = len(trace.parameters)
-        r0 = self.share**0.5 * draw("gaussian", trace, after_all, directions, 1, state.u[0].dtype)
+        after_all = len(forward_pass.parameters)
+        r0 = self.share**0.5 * draw(
+            "gaussian", forward_pass, after_all, directions, 1, state.u[0].dtype
+        )
         rest = (1 - self.share) ** 0.5
-        return [rest * own + _for(r0[..., 0], u) * u for own, u in zip(r, state.u, strict=True)]
+        return [
+            rest * own + _replica_numbers(r0[..., 0], u) * u
+            for own, u in zip(r, state.u, strict=True)
+        ]
 
-    def add(self, trace: Trace, d: Array, v: Tangents, state: AlignedState | None) -> None:
+    def add(
+        self, forward_pass: ForwardPass, d: Array, v: Tangents, state: AlignedState | None
+    ) -> None:
         if state is not None and self.corrected:
             across, a = inner(v, state.u), self.share
             v = [
-                (own - _for(a * across, own[0]) * u) / (1 - a)
+                (own - _replica_numbers(a * across, own[0]) * u) / (1 - a)
                 for own, u in zip(v, state.u, strict=True)
             ]
-        super().add(trace, d, v, state)
+        super().add(forward_pass, d, v, state)
 
-    def end(self, trace: Trace, state: AlignedState | None) -> AlignedState:
-        gradient = gradients(trace)
+    def end(self, forward_pass: ForwardPass, state: AlignedState | None) -> AlignedState:
+        gradient = gradients(forward_pass)
         length = squared(gradient) ** 0.5
         length = length + (length == 0)  # of no estimate nothing is remembered
-        return AlignedState([g / _for(length, g) for g in gradient])
+        return AlignedState([g / _replica_numbers(length, g) for g in gradient])
 
     def variance_factor(
-        self, trace: Trace, gradient: Sequence[Array], state: AlignedState | None
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: AlignedState | None
     ) -> Array:
         a = self.share if state is not None else 0.0
-        n, m, c = trace.n, trace.num_dir, trace.xp.full(len(gradient[0]), 0.0)
+        n, m, c = forward_pass.n, forward_pass.num_dir, forward_pass.xp.full(len(gradient[0]), 0.0)
         if state is not None:
             c = inner(gradient, state.u) ** 2 / squared(gradient)
         s = 1 - a + a * c
@@ -85,6 +101,6 @@ class Aligned(Strategy):
         return a * a * (1 - c) + (s * ((1 - a) * n + a) + (1 - a) ** 2 + (2 - a) * a * c) / m
 
 
-def _for(numbers: Array, like: Array) -> Array:
+def _replica_numbers(numbers: Array, like: Array) -> Array:
     """Return numbers [..., R] so that they multiply `like` [R, ...] replica by replica, in its dtype."""
     return numbers.reshape(*numbers.shape, *(1,) * (like.ndim - 1)).astype(like.dtype)

@@ -12,11 +12,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aopnp.arrays.backend import Array
-from aopnp.training.directions.entries import SPREAD, Noise, check, for_all, laid
+from aopnp.training.directions.entries import (
+    SPREAD,
+    Entries,
+    check_entries,
+    for_all,
+    in_memory_order,
+)
 from aopnp.training.directions.strategy import (
+    ForwardPass,
     Strategy,
     Tangents,
-    Trace,
     add_to,
     along,
     gradients,
@@ -39,10 +45,10 @@ class Anchor(Strategy):
 
     every: int | None = 10
     decay: float = 0.9
-    noise: Noise = "rademacher"
+    entries: Entries = "rademacher"
 
     def __post_init__(self) -> None:
-        check(self.noise)
+        check_entries(self.entries)
         if self.every is not None and self.every < 1:
             raise ValueError(
                 f"expected every >= 1 steps between backward passes, or None, got {self.every}"
@@ -50,33 +56,44 @@ class Anchor(Strategy):
         if not 0 <= self.decay < 1:
             raise ValueError(f"expected a decay from 0 to below 1, got {self.decay}")
 
-    def begin(self, trace: Trace, state: AnchorState | None) -> AnchorState:
-        if self.every is not None and (state is None or trace.step.index % self.every == 0):
-            trace.network.backward(
-                trace.loss.backward(), replace(trace.step, loss=trace.loss), needs_input=False
+    def begin(self, forward_pass: ForwardPass, state: AnchorState | None) -> AnchorState:
+        if self.every is not None and (state is None or forward_pass.step.index % self.every == 0):
+            forward_pass.network.backward(
+                forward_pass.loss.backward(),
+                replace(forward_pass.step, loss=forward_pass.loss),
+                needs_input=False,
             )
-            state = AnchorState(gradients(trace))
+            state = AnchorState(gradients(forward_pass))
         if state is None:
             return AnchorState(
-                [trace.xp.zeros(parameter.shape, parameter.dtype) for parameter in trace.parameters]
+                [
+                    forward_pass.xp.zeros(parameter.shape, parameter.dtype)
+                    for parameter in forward_pass.parameters
+                ]
             )
         # In the memory order of a running training: it may come from a file.
-        return AnchorState([laid(a, p) for a, p in zip(state.a, trace.parameters, strict=True)])
+        return AnchorState(
+            [in_memory_order(a, p) for a, p in zip(state.a, forward_pass.parameters, strict=True)]
+        )
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
-        return for_all(self.noise, trace, directions)
+    def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
+        return for_all(self.entries, forward_pass, directions)
 
-    def derivative(self, trace: Trace, v: Tangents, state: AnchorState) -> Array:
-        return along(trace, v) - inner(v, state.a)
+    def derivative(self, forward_pass: ForwardPass, v: Tangents, state: AnchorState) -> Array:
+        return along(forward_pass, v) - inner(v, state.a)
 
-    def end(self, trace: Trace, state: AnchorState) -> AnchorState:
-        for parameter, a in zip(trace.parameters, state.a, strict=True):
+    def end(self, forward_pass: ForwardPass, state: AnchorState) -> AnchorState:
+        for parameter, a in zip(forward_pass.parameters, state.a, strict=True):
             add_to(parameter, a)
         if self.every is not None:
             return state
-        pairs = zip(state.a, gradients(trace), strict=True)
+        pairs = zip(state.a, gradients(forward_pass), strict=True)
         return AnchorState([self.decay * a + (1 - self.decay) * g for a, g in pairs])
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: AnchorState) -> Array:
+    def variance_factor(
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: AnchorState
+    ) -> Array:
         off = squared([g - a for g, a in zip(gradient, state.a, strict=True)])
-        return (trace.n + SPREAD[self.noise]) / trace.num_dir * off / squared(gradient)
+        return (
+            (forward_pass.n + SPREAD[self.entries]) / forward_pass.num_dir * off / squared(gradient)
+        )

@@ -13,7 +13,7 @@ from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.product import Product
 from aopnp.nn import BinaryDense, Dense
 from aopnp.training.directions.activity import dense_layers, interact, others
-from aopnp.training.directions.strategy import Trace, squared
+from aopnp.training.directions.strategy import ForwardPass, squared
 
 
 class Listener(Product):
@@ -24,15 +24,17 @@ class Listener(Product):
         return super().__call__(a, b, *arguments, **options)
 
 
-def deltas(trace: Trace) -> list[Array]:
+def deltas(forward_pass: ForwardPass) -> list[Array]:
     """Return dloss/d(pre-activations) [R, rows, P] of every dense layer, from a backward pass."""
-    layers = dense_layers(trace)
+    layers = dense_layers(forward_pass)
     products = [layer.weight_product for layer in layers]
     listeners = [Listener(Exact()) for _ in layers]
     for layer, listener in zip(layers, listeners, strict=True):
         layer.weight_product = listener
-    trace.network.backward(
-        trace.loss.backward(), replace(trace.step, loss=trace.loss), needs_input=False
+    forward_pass.network.backward(
+        forward_pass.loss.backward(),
+        replace(forward_pass.step, loss=forward_pass.loss),
+        needs_input=False,
     )
     for layer, product in zip(layers, products, strict=True):
         layer.weight_product = product
@@ -42,23 +44,27 @@ def deltas(trace: Trace) -> list[Array]:
     ]
 
 
-def activity_error(trace: Trace, gradient: Sequence[Array], *, signs: bool) -> Array | None:
+def activity_error(
+    forward_pass: ForwardPass, gradient: Sequence[Array], *, signs: bool
+) -> Array | None:
     """Return E |estimate - g|^2 / |g|^2 [R], by the formula of `activity`.
 
     None where binary layers mask gradients, and where other layers have parameters and yet samples do not interact: no
     layer is like that.
     """
-    rest, together = others(trace), interact(trace)
-    masked = any(isinstance(layer, BinaryDense) and layer.masked for layer in dense_layers(trace))
+    rest, together = others(forward_pass), interact(forward_pass)
+    masked = any(
+        isinstance(layer, BinaryDense) and layer.masked for layer in dense_layers(forward_pass)
+    )
     if masked or (rest and not together):
         return None
-    parts = deltas(trace)
-    groups = 1 if together else trace.loss.backward().shape[-2]
-    inputs = [_with_one(trace, layer) for layer in dense_layers(trace)]
+    parts = deltas(forward_pass)
+    groups = 1 if together else forward_pass.loss.backward().shape[-2]
+    inputs = [_with_one(forward_pass, layer) for layer in dense_layers(forward_pass)]
     pairs = [(_grouped(x, groups), _grouped(d, groups)) for x, d in zip(inputs, parts, strict=True)]
     own = [
         gradient[i]
-        for i, parameter in enumerate(trace.parameters)
+        for i, parameter in enumerate(forward_pass.parameters)
         if any(parameter is p for p in rest)
     ]
     gamma: Any = sum((d * d).sum((-2, -1)) for _, d in pairs)
@@ -75,15 +81,15 @@ def activity_error(trace: Trace, gradient: Sequence[Array], *, signs: bool) -> A
         )
     for g in own:
         total = total + g[0].size * gamma.sum(-1) + (1 - 2 * signs) * squared([g])
-    return total / squared(gradient) / trace.num_dir
+    return total / squared(gradient) / forward_pass.num_dir
 
 
-def _with_one(trace: Trace, layer: Dense) -> Array:
+def _with_one(forward_pass: ForwardPass, layer: Dense) -> Array:
     """Return the inputs, with a column of ones where there is a bias."""
     x = layer.x
     if layer.bias not in layer.parameters():
         return x
-    return trace.xp.concatenate([x, trace.xp.ones((*x.shape[:-1], 1), x.dtype)], -1)
+    return forward_pass.xp.concatenate([x, forward_pass.xp.ones((*x.shape[:-1], 1), x.dtype)], -1)
 
 
 def _grouped(rows: Array, groups: int) -> Array:

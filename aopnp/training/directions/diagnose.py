@@ -17,8 +17,8 @@ from aopnp.estimators.step import Step
 from aopnp.nn import Dense, Loss
 from aopnp.nn.feedback import Direct, Transpose
 from aopnp.nn.layer import Layer
-from aopnp.training.directions.estimate import estimate
-from aopnp.training.directions.strategy import Strategy, Trace, gradients, inner, squared
+from aopnp.training.directions.estimate import estimate_gradient
+from aopnp.training.directions.strategy import ForwardPass, Strategy, gradients, inner, squared
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,27 @@ def measure(
             )
     step = step or Step(training=True)
     loss.forward(network.forward(x, step), target)
-    trace = Trace(network, loss, step, streams, num_dir)
+    forward_pass = ForwardPass(network, loss, step, streams, num_dir)
     network.backward(loss.backward(), replace(step, loss=loss), needs_input=False)
-    g = gradients(trace)
-    expected = strategy.variance_factor(trace, g, strategy.begin(trace, copy.deepcopy(state)))
-    layers = _layers(trace)
+    g = gradients(forward_pass)
+    expected = strategy.variance_factor(
+        forward_pass, g, strategy.begin(forward_pass, copy.deepcopy(state))
+    )
+    layers = _layers(forward_pass)
     seen = []
     for draw in range(draws):
-        estimate(strategy, replace(trace, first=draw * num_dir), copy.deepcopy(state))
-        found = gradients(trace)
+        estimate_gradient(
+            strategy, replace(forward_pass, first=draw * num_dir), copy.deepcopy(state)
+        )
+        found = gradients(forward_pass)
         seen.append(
             [
                 _compared(found, g),
                 *(_compared([found[i] for i in own], [g[i] for i in own]) for own in layers),
             ]
         )
-    numbers = trace.xp.stack(
-        [trace.xp.stack([trace.xp.stack(pair) for pair in each]) for each in seen]
+    numbers = forward_pass.xp.stack(
+        [forward_pass.xp.stack([forward_pass.xp.stack(pair) for pair in each]) for each in seen]
     )
     host = to_host(numbers)
     return Measured(
@@ -103,9 +107,9 @@ def _compared(estimate: Sequence[Array], g: Sequence[Array]) -> tuple[Array, Arr
     return error, inner(estimate, g) / (squared(estimate) * squared(g)) ** 0.5
 
 
-def _layers(trace: Trace) -> list[list[int]]:
+def _layers(forward_pass: ForwardPass) -> list[list[int]]:
     """Return the numbers of the parameters of every layer that has some of its own."""
-    numbers = {id(parameter): i for i, parameter in enumerate(trace.parameters)}
-    leaves = [layer for layer in trace.network.walk() if layer.parameters()]
+    numbers = {id(parameter): i for i, parameter in enumerate(forward_pass.parameters)}
+    leaves = [layer for layer in forward_pass.network.walk() if layer.parameters()]
     found = [[numbers[id(p)] for p in layer.parameters() if id(p) in numbers] for layer in leaves]
     return [own for own in found if own]

@@ -12,26 +12,31 @@ from typing import Any, Literal, TypeAlias
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.streams import Purpose
 from aopnp.nn.layer import Parameter
-from aopnp.training.directions.strategy import Tangents, Trace, entries
+from aopnp.training.directions.strategy import ForwardPass, Tangents, entry_count
 
-Noise: TypeAlias = Literal["gaussian", "rademacher"]
+Entries: TypeAlias = Literal["gaussian", "rademacher"]
 
 SPREAD: dict[str, int] = {"gaussian": 1, "rademacher": -1}
 """E |<g, r> r - g|^2 = (n + spread) |g|^2 for r of n entries."""
 
 
-def check(noise: str) -> None:
-    """Raise ValueError where there is no such noise."""
-    if noise not in SPREAD:
-        raise ValueError(f"expected noise among {', '.join(SPREAD)}, got {noise!r}")
+def check_entries(entries: str) -> None:
+    """Raise ValueError unless `entries` is in the table."""
+    if entries not in SPREAD:
+        raise ValueError(f"expected entries among {', '.join(SPREAD)}, got {entries!r}")
 
 
 def draw(
-    noise: str, trace: Trace, number: int, directions: Sequence[int], size: int, dtype: Any
+    entries: str,
+    forward_pass: ForwardPass,
+    number: int,
+    directions: Sequence[int],
+    size: int,
+    dtype: Any,
 ) -> Array:
     """Return noise [J, R or 1, size] of `dtype`, for the parameter or perturbation `number`."""
-    streams, xp, step = trace.streams, trace.xp, trace.step.index
-    if noise == "rademacher":
+    streams, xp, step = forward_pass.streams, forward_pass.xp, forward_pass.step.index
+    if entries == "rademacher":
         return streams.signs(
             Purpose.DIRECTIONS, number, step=step, size=size, xp=xp, copies=directions, dtype=dtype
         )
@@ -41,37 +46,42 @@ def draw(
     return drawn.astype(dtype)
 
 
-def for_parameter(noise: str, trace: Trace, number: int, directions: Sequence[int]) -> Array:
+def for_parameter(
+    entries: str, forward_pass: ForwardPass, number: int, directions: Sequence[int]
+) -> Array:
     """Return independent entries [J, R or 1, ...] for one parameter."""
-    p = trace.parameters[number]
-    return shaped(draw(noise, trace, number, directions, entries(p), p.dtype), p)
+    p = forward_pass.parameters[number]
+    return shaped(draw(entries, forward_pass, number, directions, entry_count(p), p.dtype), p)
 
 
-def for_all(noise: str, trace: Trace, directions: Sequence[int]) -> Tangents:
+def for_all(entries: str, forward_pass: ForwardPass, directions: Sequence[int]) -> Tangents:
     """Return independent entries for every parameter."""
     return [
-        for_parameter(noise, trace, number, directions) for number in range(len(trace.parameters))
+        for_parameter(entries, forward_pass, number, directions)
+        for number in range(len(forward_pass.parameters))
     ]
 
 
 def shaped(flat: Array, p: Parameter) -> Array:
     """Return [J, R or 1, size] as [J, R or 1, ...], lying in memory as the parameter does."""
     shape = p.shape[1:]
-    if _turned(p):
+    if _is_matrix(p):
         return flat.reshape(*flat.shape[:2], *shape[::-1]).swapaxes(-1, -2)
     return flat.reshape(*flat.shape[:2], *shape)
 
 
 def flattened(v: Array, p: Parameter) -> Array:
     """Return [J, R, ...] as [J, R, size]: `shaped` backwards."""
-    return (v.swapaxes(-1, -2) if _turned(p) else v).reshape(*v.shape[:2], -1)
+    return (v.swapaxes(-1, -2) if _is_matrix(p) else v).reshape(*v.shape[:2], -1)
 
 
-def laid(a: Array, p: Parameter) -> Array:
+def in_memory_order(a: Array, p: Parameter) -> Array:
     """Return `a` [R, ...] lying in memory as the parameter does: a sum over it is then the same, wherever it was."""
-    return array_module(a).ascontiguousarray(a.swapaxes(1, 2)).swapaxes(1, 2) if _turned(p) else a
+    return (
+        array_module(a).ascontiguousarray(a.swapaxes(1, 2)).swapaxes(1, 2) if _is_matrix(p) else a
+    )
 
 
-def _turned(p: Parameter) -> bool:
+def _is_matrix(p: Parameter) -> bool:
     """Return whether it is a matrix: those of dense layers lie column by column."""
     return len(p.shape) == 3

@@ -4,15 +4,15 @@ import math
 from typing import Any
 
 from aopnp.arrays.backend import Array, array_module
-from aopnp.training.directions.strategy import Strategy, Trace
+from aopnp.training.directions.strategy import ForwardPass, Strategy
 
 ROOM = 256 * 2**20
 """Bytes that the directions of a chunk may take on a device."""
 
 
-def estimate(
+def estimate_gradient(
     strategy: Strategy,
-    trace: Trace,
+    forward_pass: ForwardPass,
     state: Any,
     *,
     clip: float | None = None,
@@ -24,30 +24,33 @@ def estimate(
     (None: one on the CPU, as many as fit 256 MB on a device): a matter of memory and speed alone, the estimate is the
     same. What has to be drawn together is drawn at once, and runs in such chunks too.
     """
-    m, chunk = trace.num_dir, at_once or _fitting(trace)
-    drawn = m if strategy.together else chunk
-    state = strategy.begin(trace, state)
-    for parameter in trace.network.parameters():
+    m, chunk = forward_pass.num_dir, at_once or _fitting(forward_pass)
+    drawn = m if strategy.drawn_together else chunk
+    state = strategy.begin(forward_pass, state)
+    for parameter in forward_pass.network.parameters():
         parameter.grad = None
     clipped: Any = 0.0
     for done in range(0, m, drawn):
-        numbers = range(trace.first + done, trace.first + min(done + drawn, m))
-        v = strategy.sample(trace, numbers, state)
+        numbers = range(forward_pass.first + done, forward_pass.first + min(done + drawn, m))
+        v = strategy.sample(forward_pass, numbers, state)
         chunks = [[own[a : a + chunk] for own in v] for a in range(0, len(numbers), chunk)]
-        d = trace.xp.concatenate([strategy.derivative(trace, each, state) for each in chunks])
+        d = forward_pass.xp.concatenate(
+            [strategy.derivative(forward_pass, each, state) for each in chunks]
+        )
         if clip is not None:
             beyond = abs(d) > clip
             clipped = clipped + beyond.reshape(*d.shape[:2], -1).mean(-1, dtype=float).sum(0) / m
-            d = trace.xp.clip(d, -clip, clip)
-        strategy.add(trace, d, v, state)
-    return strategy.end(trace, state), clipped
+            d = forward_pass.xp.clip(d, -clip, clip)
+        strategy.add(forward_pass, d, v, state)
+    return strategy.end(forward_pass, state), clipped
 
 
-def _fitting(trace: Trace) -> int:
-    if trace.xp is array_module():
+def _fitting(forward_pass: ForwardPass) -> int:
+    if forward_pass.xp is array_module():
         return 1  # more would only leave the caches
     # By the shape of the numbers: soft weights are stored in fewer bytes than their tangents take.
     bytes_each = sum(
-        math.prod(parameter.shape) * parameter.dtype.itemsize for parameter in trace.parameters
+        math.prod(parameter.shape) * parameter.dtype.itemsize
+        for parameter in forward_pass.parameters
     )
     return max(1, ROOM // bytes_each)

@@ -13,15 +13,21 @@ from typing import Any, ClassVar
 
 from aopnp.arrays.backend import Array
 from aopnp.training.directions.entries import for_all
-from aopnp.training.directions.flat import columns, joined, orthonormal, parted, tangents
-from aopnp.training.directions.strategy import Strategy, Tangents, Trace
+from aopnp.training.directions.flat import (
+    columns,
+    join_parameters,
+    orthonormal,
+    split_by_parameter,
+    tangents,
+)
+from aopnp.training.directions.strategy import ForwardPass, Strategy, Tangents
 
 
 @dataclass(frozen=True)
 class Frame(Strategy):
     """`v_j = sqrt(n) q_j`, q_1 ... q_m orthonormal over all parameters; at most n of them."""
 
-    together: ClassVar[bool] = True
+    drawn_together: ClassVar[bool] = True
 
     def check_room(self, n: int, num_dir: int) -> None:
         if num_dir > n:
@@ -29,24 +35,30 @@ class Frame(Strategy):
                 f"expected at most n = {n} orthonormal directions, got num_dir = {num_dir}; lower it"
             )
 
-    def begin(self, trace: Trace, state: Any) -> Any:
-        self.check_room(trace.n, trace.num_dir)
+    def begin(self, forward_pass: ForwardPass, state: Any) -> Any:
+        self.check_room(forward_pass.n, forward_pass.num_dir)
         return state
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
-        q = orthonormal(joined(columns(trace, for_all("gaussian", trace, directions))))
-        return tangents(trace, parted(trace, q * trace.n**0.5))
+    def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
+        q = orthonormal(
+            join_parameters(columns(forward_pass, for_all("gaussian", forward_pass, directions)))
+        )
+        return tangents(forward_pass, split_by_parameter(forward_pass, q * forward_pass.n**0.5))
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array:
-        return trace.xp.full(len(gradient[0]), trace.n / trace.num_dir - 1)
+    def variance_factor(
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
+    ) -> Array:
+        return forward_pass.xp.full(len(gradient[0]), forward_pass.n / forward_pass.num_dir - 1)
 
 
 @dataclass(frozen=True)
 class Projection(Frame):
     """The projection of g on the frame: shorter than g, and as near as these directions allow."""
 
-    def add(self, trace: Trace, d: Array, v: Tangents, state: Any) -> None:
-        super().add(trace, d * (trace.num_dir / trace.n), v, state)
+    def add(self, forward_pass: ForwardPass, d: Array, v: Tangents, state: Any) -> None:
+        super().add(forward_pass, d * (forward_pass.num_dir / forward_pass.n), v, state)
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array:
-        return trace.xp.full(len(gradient[0]), 1 - trace.num_dir / trace.n)
+    def variance_factor(
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
+    ) -> Array:
+        return forward_pass.xp.full(len(gradient[0]), 1 - forward_pass.num_dir / forward_pass.n)

@@ -22,8 +22,14 @@ from typing import ClassVar, Literal
 
 from aopnp.arrays.backend import Array
 from aopnp.training.directions.entries import for_all
-from aopnp.training.directions.flat import columns, joined, orthonormal, parted, tangents
-from aopnp.training.directions.strategy import Strategy, Tangents, Trace, entries
+from aopnp.training.directions.flat import (
+    columns,
+    join_parameters,
+    orthonormal,
+    split_by_parameter,
+    tangents,
+)
+from aopnp.training.directions.strategy import ForwardPass, Strategy, Tangents, entry_count
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Ring:
 class Orthogonal(Strategy):
     """`window` is H; `flat` over all parameters, else tensor by tensor; `within` makes a step's own set orthogonal."""
 
-    together: ClassVar[bool] = True
+    drawn_together: ClassVar[bool] = True
     window: int = 1
     flat: bool = True
     scale: Literal["rescaled", "unscaled"] = "rescaled"
@@ -64,25 +70,31 @@ class Orthogonal(Strategy):
                 f"= {self.window} and num_dir = {num_dir}; lower one of them"
             )
 
-    def begin(self, trace: Trace, state: Ring | None) -> Ring:
+    def begin(self, forward_pass: ForwardPass, state: Ring | None) -> Ring:
         if state is not None:
             return state
-        xp, m = trace.xp, trace.num_dir
-        sizes = [trace.n] if self.flat else [entries(parameter) for parameter in trace.parameters]
-        self.check_room(trace.n, m)
-        replicas = len(trace.streams.runs) if len(set(trace.streams.runs)) > 1 else 1
+        xp, m = forward_pass.xp, forward_pass.num_dir
+        sizes = (
+            [forward_pass.n]
+            if self.flat
+            else [entry_count(parameter) for parameter in forward_pass.parameters]
+        )
+        self.check_room(forward_pass.n, m)
+        replicas = len(forward_pass.streams.runs) if len(set(forward_pass.streams.runs)) > 1 else 1
         widths = [max(min(self.window, n // m - 1), 0) * m for n in sizes]
-        dtype = trace.parameters[0].dtype
+        dtype = forward_pass.parameters[0].dtype
         return Ring(
             [xp.zeros((replicas, n, width), dtype) for n, width in zip(sizes, widths, strict=True)]
         )
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: Ring) -> Tangents:
-        fresh = self._tensors(trace, for_all("gaussian", trace, directions))
-        drawn = [self._direction(trace, r, q) for r, q in zip(fresh, state.q, strict=True)]
-        return tangents(trace, parted(trace, drawn[0]) if self.flat else drawn)
+    def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Ring) -> Tangents:
+        fresh = self._tensors(forward_pass, for_all("gaussian", forward_pass, directions))
+        drawn = [self._direction(forward_pass, r, q) for r, q in zip(fresh, state.q, strict=True)]
+        return tangents(
+            forward_pass, split_by_parameter(forward_pass, drawn[0]) if self.flat else drawn
+        )
 
-    def _direction(self, trace: Trace, r: Array, q: Array) -> Array:
+    def _direction(self, forward_pass: ForwardPass, r: Array, q: Array) -> Array:
         n, m = r.shape[-2:]
         for _ in range(
             2 if q.shape[-1] else 0
@@ -95,19 +107,19 @@ class Orthogonal(Strategy):
         lengths = (r * r).sum(-2, keepdims=True, dtype=float) ** 0.5
         return r * (n**0.5 / lengths).astype(r.dtype)
 
-    def add(self, trace: Trace, d: Array, v: Tangents, state: Ring) -> None:
-        used = self._tensors(trace, v)
+    def add(self, forward_pass: ForwardPass, d: Array, v: Tangents, state: Ring) -> None:
+        used = self._tensors(forward_pass, v)
         if self.scale == "unscaled":
-            factors = [self._factor(q, state.steps, trace.num_dir) for q in state.q]
+            factors = [self._factor(q, state.steps, forward_pass.num_dir) for q in state.q]
             v = [
                 own * factor
                 for own, factor in zip(v, factors * len(v) if self.flat else factors, strict=True)
             ]
-        super().add(trace, d, v, state)
+        super().add(forward_pass, d, v, state)
         for q, own in zip(state.q, used, strict=True):
             if q.shape[-1]:
-                place = state.steps * trace.num_dir % q.shape[-1]
-                q[..., place : place + trace.num_dir] = orthonormal(own)
+                place = state.steps * forward_pass.num_dir % q.shape[-1]
+                q[..., place : place + forward_pass.num_dir] = orthonormal(own)
         state.steps += 1
 
     @staticmethod
@@ -116,7 +128,7 @@ class Orthogonal(Strategy):
         n, width = q.shape[-2:]
         return n / (n - min(steps * m, width))
 
-    def _tensors(self, trace: Trace, v: Tangents) -> list[Array]:
+    def _tensors(self, forward_pass: ForwardPass, v: Tangents) -> list[Array]:
         """Return the matrices of directions that are made orthogonal: one for every tensor, or one for all."""
-        separate = columns(trace, v)
-        return [joined(separate)] if self.flat else separate
+        separate = columns(forward_pass, v)
+        return [join_parameters(separate)] if self.flat else separate

@@ -9,15 +9,17 @@ from typing import Any
 
 from aopnp.arrays.backend import Array
 from aopnp.training.directions.entries import for_all
-from aopnp.training.directions.strategy import Strategy, Tangents, Trace
+from aopnp.training.directions.strategy import ForwardPass, Strategy, Tangents
 
 
 @dataclass(frozen=True)
 class Rademacher(Strategy):
     """`v in {-1, 1}^n`."""
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
-        return for_all("rademacher", trace, directions)
+    def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
+        return for_all("rademacher", forward_pass, directions)
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array:
-        return trace.xp.full(len(gradient[0]), (trace.n - 1) / trace.num_dir)
+    def variance_factor(
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
+    ) -> Array:
+        return forward_pass.xp.full(len(gradient[0]), (forward_pass.n - 1) / forward_pass.num_dir)

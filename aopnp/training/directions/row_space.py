@@ -16,34 +16,36 @@ import numpy as np
 from aopnp.arrays.backend import Array
 from aopnp.nn import BinaryDense, Dense
 from aopnp.nn.layer import Layer
-from aopnp.training.directions.entries import SPREAD, Noise, check, draw, for_parameter
-from aopnp.training.directions.strategy import Strategy, Tangents, Trace
+from aopnp.training.directions.entries import SPREAD, Entries, check_entries, draw, for_parameter
+from aopnp.training.directions.strategy import ForwardPass, Strategy, Tangents
 
 
 @dataclass(frozen=True)
 class RowSpace(Strategy):
     """`V = Q r` in every dense layer with more inputs than rows."""
 
-    noise: Noise = "rademacher"
+    entries: Entries = "rademacher"
 
     def __post_init__(self) -> None:
-        check(self.noise)
+        check_entries(self.entries)
 
-    def begin(self, trace: Trace, state: Any) -> dict[int, Array]:
+    def begin(self, forward_pass: ForwardPass, state: Any) -> dict[int, Array]:
         """Return Q of the narrow layers, by the number of the weight; its bias is the parameter that follows."""
-        numbers = {id(parameter): i for i, parameter in enumerate(trace.parameters)}
+        numbers = {id(parameter): i for i, parameter in enumerate(forward_pass.parameters)}
         return {
-            numbers[id(layer.weight)]: row_space(trace, layer)
-            for layer in trace.network.walk()
+            numbers[id(layer.weight)]: row_space(forward_pass, layer)
+            for layer in forward_pass.network.walk()
             if narrow(layer)
         }
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: dict[int, Array]) -> Tangents:
+    def sample(
+        self, forward_pass: ForwardPass, directions: Sequence[int], state: dict[int, Array]
+    ) -> Tangents:
         v: dict[int, Array] = {}
-        for i, parameter in enumerate(trace.parameters):
+        for i, parameter in enumerate(forward_pass.parameters):
             if i in state:
                 k, (N, P) = state[i].shape[-1], parameter.shape[1:]
-                r = draw(self.noise, trace, i, directions, k * P, parameter.dtype)
+                r = draw(self.entries, forward_pass, i, directions, k * P, parameter.dtype)
                 both = r.reshape(*r.shape[:2], P, k) @ state[i].swapaxes(
                     -1, -2
                 )  # as weights lie in memory
@@ -51,23 +53,23 @@ class RowSpace(Strategy):
                 if both.shape[-1] > N:
                     v[i + 1] = both[..., N]
             elif i not in v:
-                v[i] = for_parameter(self.noise, trace, i, directions)
+                v[i] = for_parameter(self.entries, forward_pass, i, directions)
         return [v[i] for i in range(len(v))]
 
-    def end(self, trace: Trace, state: Any) -> None:
+    def end(self, forward_pass: ForwardPass, state: Any) -> None:
         """Forget Q: the next batch has another."""
 
     def variance_factor(
-        self, trace: Trace, gradient: Sequence[Array], state: dict[int, Array]
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: dict[int, Array]
     ) -> Array:
-        dimensions: Any = trace.n
+        dimensions: Any = forward_pass.n
         for i, q in state.items():
             N1, P = q.shape[-2], gradient[i].shape[-1]
             dimensions = (
-                dimensions + (trace.xp.rint((q * q).sum((-2, -1))) - N1) * P
+                dimensions + (forward_pass.xp.rint((q * q).sum((-2, -1))) - N1) * P
             )  # |Q|^2 is its rank
-        factor = (dimensions + SPREAD[self.noise]) / trace.num_dir
-        return trace.xp.full(len(gradient[0]), 1.0) * factor
+        factor = (dimensions + SPREAD[self.entries]) / forward_pass.num_dir
+        return forward_pass.xp.full(len(gradient[0]), 1.0) * factor
 
 
 def narrow(layer: Layer) -> TypeGuard[Dense]:
@@ -77,9 +79,9 @@ def narrow(layer: Layer) -> TypeGuard[Dense]:
     return layer.sample is None and layer.x.shape[-2] <= layer.inputs
 
 
-def row_space(trace: Trace, layer: Dense) -> Array:
+def row_space(forward_pass: ForwardPass, layer: Dense) -> Array:
     """Return Q [R or 1, N + 1, k] of the last inputs [R or 1, M, N]; N without a bias. Beyond the rank it is zero."""
-    xp, x = trace.xp, layer.x
+    xp, x = forward_pass.xp, layer.x
     if layer.bias in layer.parameters():
         x = xp.concatenate([x, xp.ones((*x.shape[:-1], 1), x.dtype)], -1)
     left, sizes, _ = xp.linalg.svd(x.swapaxes(-1, -2), full_matrices=False)

@@ -26,7 +26,7 @@ Tangents: TypeAlias = list[Array]
 
 
 @dataclass(frozen=True)
-class Trace:
+class ForwardPass:
     """A training step whose forward pass and loss have just been run: what a strategy may look at."""
 
     network: Layer
@@ -53,40 +53,42 @@ class Trace:
     @property
     def n(self) -> int:
         """Number of entries of one replica's parameters."""
-        return sum(entries(parameter) for parameter in self.parameters)
+        return sum(entry_count(parameter) for parameter in self.parameters)
 
 
 @dataclass(frozen=True)
 class Strategy:
     """A frozen set of options; what it remembers is handed in and out, as the state."""
 
-    together: ClassVar[bool] = False
+    drawn_together: ClassVar[bool] = False
     """Whether all directions of a step must be drawn at once."""
 
     def check_room(self, n: int, num_dir: int) -> None:
         """Raise ValueError where n parameters have no room for so many directions a step."""
 
-    def begin(self, trace: Trace, state: Any) -> Any:
+    def begin(self, forward_pass: ForwardPass, state: Any) -> Any:
         """Return what the step works with, made from the state that the last one left; None in the first step."""
         return state
 
-    def sample(self, trace: Trace, directions: Sequence[int], state: Any) -> Tangents:
+    def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
         """Return the directions of these numbers."""
         raise NotImplementedError
 
-    def derivative(self, trace: Trace, v: Tangents, state: Any) -> Array:
+    def derivative(self, forward_pass: ForwardPass, v: Tangents, state: Any) -> Array:
         """Return d [J, R], the number that is clipped and multiplies v."""
-        return along(trace, v)
+        return along(forward_pass, v)
 
-    def add(self, trace: Trace, d: Array, v: Tangents, state: Any) -> None:
+    def add(self, forward_pass: ForwardPass, d: Array, v: Tangents, state: Any) -> None:
         """Add this chunk's share to the gradients: (1/m) sum of d v."""
-        accumulate(trace, d / trace.num_dir, v)
+        accumulate(forward_pass, d / forward_pass.num_dir, v)
 
-    def end(self, trace: Trace, state: Any) -> Any:
+    def end(self, forward_pass: ForwardPass, state: Any) -> Any:
         """Finish the gradients, once all directions have been added; return the state for the next step."""
         return state
 
-    def variance_factor(self, trace: Trace, gradient: Sequence[Array], state: Any) -> Array | None:
+    def variance_factor(
+        self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
+    ) -> Array | None:
         """Return E |estimate - g|^2 / |g|^2 [R] at the gradient g; None where no closed form is known.
 
         For an unbiased strategy that is its variance. `state` is what `begin` returned.
@@ -94,24 +96,24 @@ class Strategy:
         return None
 
 
-def entries(parameter: Parameter) -> int:
+def entry_count(parameter: Parameter) -> int:
     """Return how many entries one replica's parameter has."""
     return math.prod(parameter.shape[1:])
 
 
-def along(trace: Trace, v: Tangents) -> Array:
+def along(forward_pass: ForwardPass, v: Tangents) -> Array:
     """Return the derivatives of the loss [J, R] along v, from one tangent pass; it leaves no tangents behind."""
-    for parameter, own in zip(trace.parameters, v, strict=True):
+    for parameter, own in zip(forward_pass.parameters, v, strict=True):
         parameter.tangent = own
-    moved = trace.network.tangent(None)
-    for parameter in trace.parameters:
+    moved = forward_pass.network.tangent(None)
+    for parameter in forward_pass.parameters:
         parameter.tangent = None
-    return trace.loss.tangent(moved)
+    return forward_pass.loss.tangent(moved)
 
 
-def accumulate(trace: Trace, d: Array, v: Tangents) -> None:
+def accumulate(forward_pass: ForwardPass, d: Array, v: Tangents) -> None:
     """Add the sum over j of d_j v_j to the gradients: d [J, R]. One after another, in any chunks the same sum."""
-    for parameter, own in zip(trace.parameters, v, strict=True):
+    for parameter, own in zip(forward_pass.parameters, v, strict=True):
         for each, direction in zip(d.astype(own.dtype), own, strict=True):
             add_to(parameter, each.reshape(-1, *(1,) * (own.ndim - 2)) * direction)
 
@@ -124,9 +126,9 @@ def add_to(parameter: Parameter, term: Array) -> None:
         parameter.grad += term  # in place: `term` was nobody else's
 
 
-def gradients(trace: Trace) -> list[Array]:
+def gradients(forward_pass: ForwardPass) -> list[Array]:
     """Return what lies in the parameters' gradients, multiplied out."""
-    found = [parameter.grad for parameter in trace.parameters]
+    found = [parameter.grad for parameter in forward_pass.parameters]
     return [dense(g) for g in found if g is not None]
 
 

@@ -14,7 +14,13 @@ from aopnp.arrays.streams import Streams
 from aopnp.estimators.step import Step
 from aopnp.nn import Dense, Loss
 from aopnp.nn.layer import Layer, Parameter
-from aopnp.training.directions import DIRECTIONS, Rademacher, Strategy, Trace, estimate
+from aopnp.training.directions import (
+    DIRECTIONS,
+    ForwardPass,
+    Rademacher,
+    Strategy,
+    estimate_gradient,
+)
 from aopnp.training.rules.rule import Rule
 
 
@@ -79,9 +85,9 @@ class ForwardGradient(Rule):
             )
         y = network.forward(x, step)
         value = loss.forward(y, target)
-        trace = Trace(network, loss, step, self._streams, self.num_dir)
-        self.state, clipped = estimate(
-            self.directions, trace, self.state, clip=self.clip, at_once=self.at_once
+        forward_pass = ForwardPass(network, loss, step, self._streams, self.num_dir)
+        self.state, clipped = estimate_gradient(
+            self.directions, forward_pass, self.state, clip=self.clip, at_once=self.at_once
         )
         if self.clip is not None:
             self._clipped.append(clipped)
