@@ -9,7 +9,7 @@ from aopnp import arrays, data, estimators, nn, optim, training
 from aopnp.arrays.streams import Streams
 from aopnp.estimators import AOP, Exact, Ratio
 from aopnp.estimators.memories import NoMemory, QueueMemory, ResidualMemory, RowMemory
-from aopnp.estimators.policies import bernoulli, randk, topk, weightedk
+from aopnp.estimators.policies import Selection, bernoulli, randk, topk, weightedk
 from aopnp.nn import (
     BatchNorm,
     Chain,
@@ -51,6 +51,7 @@ __all__ = [
     "ReLU",
     "ResidualMemory",
     "RowMemory",
+    "Selection",
     "Softmax",
     "Streams",
     "Tanh",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from aopnp.arrays.backend import Array
 from aopnp.nn import Layer, Loss
-from aopnp.training.loop import VALIDATION_BATCH, Inputs
+from aopnp.training.evaluation import VALIDATION_BATCH, Inputs
 
 
 class Data(NamedTuple):

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from aopnp import History, Streams, fit
 from aopnp.arrays.backend import Array, to_device
 from aopnp.data import Coded
-from aopnp.training.loop import Inputs
+from aopnp.training.evaluation import Inputs
 from experiments.configuration import Configuration
 from experiments.problem import Data
 from experiments.problems import PROBLEMS

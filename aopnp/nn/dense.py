@@ -16,9 +16,8 @@ from aopnp.nn.weighted import Weighted
 class Dense(Weighted):
     """`Y = X W + b`: X [R or 1, M, N], weight [R, N, P], bias [R, P].
 
-    `estimator` answers for the weight gradient, `forward` and `input_gradient` for the two other
-    products; all are exact by default, and always in evaluation. `feedback` may put another matrix in
-    the place of W^T. `sample` says which inputs a sampled forward product keeps, None for all.
+    `estimator`, `forward` and `input_gradient` answer for dW, Y and dX: exact by default, and always in
+    evaluation. `feedback` may replace W^T. `sample`: the inputs that a sampled forward product keeps.
     """
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
@@ -42,10 +41,8 @@ class Dense(Weighted):
 
     def accepts(self, x: Array, ndim: int, channels: int) -> bool:
         """Return whether x fits the weights: its shape [R or 1, ..., channels] and its dtype."""
-        if not hasattr(self, "bias") or x.ndim != ndim or x.shape[-1] != channels:
-            return False
-        b = self.bias.value
-        return len(x) in (1, len(b)) and x.dtype == b.dtype
+        fits = hasattr(self, "bias") and x.ndim == ndim and x.shape[-1] == channels
+        return fits and len(x) in (1, len(self.bias.value)) and x.dtype == self.bias.value.dtype
 
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True

@@ -1,7 +1,9 @@
 """What trains a network: the loop, the rules that fill the gradients, checkpoints."""
 
 from aopnp.training.checkpoint import load, save
-from aopnp.training.loop import Divergence, History, evaluate, fit
+from aopnp.training.evaluation import evaluate
+from aopnp.training.history import Divergence, History
+from aopnp.training.loop import fit
 from aopnp.training.memory_footprint import Bytes, bytes_held
 from aopnp.training.rules import (
     Backprop,

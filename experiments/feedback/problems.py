@@ -11,7 +11,7 @@ import numpy as np
 from aopnp import CrossEntropy
 from aopnp.arrays.backend import Array
 from aopnp.data import Coded, load_mnist
-from aopnp.training.loop import Inputs
+from aopnp.training.evaluation import Inputs
 from experiments.deep.problems import cifar_data
 from experiments.feedback.networks import alexnet, mlp, two_convolutions
 from experiments.problem import Data, Problem

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aopnp.arrays.backend import Array
-from aopnp.nn import BatchNorm, Dense
-from aopnp.nn.layer import Parameter
+from aopnp.nn import Dense
+from aopnp.training.directions.deltas import activity_error
 from aopnp.training.directions.entries import Entries, check_entries, draw, for_parameter
+from aopnp.training.directions.pre_activations import dense_layers, interact, others
 from aopnp.training.directions.strategy import ForwardPass, Strategy, Tangents, add_to
 
 
@@ -97,28 +98,4 @@ class Activity(Strategy):
     def variance_factor(
         self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
     ) -> Array | None:
-        from aopnp.training.directions.deltas import (
-            activity_error,  # the closed form needs a backward pass, training does not
-        )
-
         return activity_error(forward_pass, gradient, signs=self.entries == "rademacher")
-
-
-def dense_layers(forward_pass: ForwardPass) -> list[Dense]:
-    """Return the layers whose pre-activations are moved."""
-    return [layer for layer in forward_pass.network.walk() if isinstance(layer, Dense)]
-
-
-def others(forward_pass: ForwardPass) -> list[Parameter]:
-    """Return the parameters that belong to no dense layer."""
-    own = {
-        id(parameter) for layer in dense_layers(forward_pass) for parameter in layer.parameters()
-    }
-    return [parameter for parameter in forward_pass.parameters if id(parameter) not in own]
-
-
-def interact(forward_pass: ForwardPass) -> bool:
-    """Return whether a sample's activations move the losses of others."""
-    return any(
-        isinstance(layer, BatchNorm) and layer.of_batch for layer in forward_pass.network.walk()
-    )

@@ -12,7 +12,7 @@ from aopnp.estimators import Exact
 from aopnp.estimators.outer_products import Gradient
 from aopnp.estimators.product import Product
 from aopnp.nn import BinaryDense, Dense
-from aopnp.training.directions.activity import dense_layers, interact, others
+from aopnp.training.directions.pre_activations import dense_layers, interact, others
 from aopnp.training.directions.strategy import ForwardPass, squared
 
 
