@@ -1,4 +1,7 @@
-"""Policies: which of the M outer products to keep. A new one is one file and one line in this table."""
+"""Policies: the rules that decide which of the M outer products of a sum to keep.
+
+A new policy is one file and one line in the table POLICIES.
+"""
 
 from aopnp.estimators.policies.clipped import ClippedBernoulli, bernoulli_clipped
 from aopnp.estimators.policies.column_row import ColumnRowSampling, crs, crs_uniform
@@ -20,13 +23,13 @@ from aopnp.estimators.policies.water_filled import WaterFilledBernoulli, bernoul
 from aopnp.estimators.policies.winner_take_all import WinnerTakeAll, wta
 
 POLICIES: dict[str, Policy] = {
-    # kept as they are
+    # Every kept product counts once.
     "topk": topk,
     "weightedk": weightedk,
     "randk": randk,
     "weighted": weighted,
     "firstk": firstk,
-    # rescaled, so that the estimate is unbiased
+    # The kept products are rescaled, so that the estimate is unbiased.
     "bernoulli": bernoulli,
     "wta": wta,
     "crs": crs,
@@ -34,13 +37,13 @@ POLICIES: dict[str, Policy] = {
     "uniform": uniform,
     "bernoulli_clipped": bernoulli_clipped,
     "bernoulli_reference": bernoulli_reference,
-    # as many as it takes to hold nine tenths of the scores, but at least k
+    # The number kept follows the data: as many as hold nine tenths of the scores, but at least k.
     "energy": EnergyTopK(share=0.9),
     "energy_sampling": EnergySampling(share=0.9),
 }
 
 PAPER_POLICIES = ("topk", "weightedk", "randk")
-"""Those of the Mem-AOP-GD paper (arXiv 2110.09164)."""
+"""The names of the three policies of the Mem-AOP-GD paper (arXiv 2110.09164)."""
 
 __all__ = [
     "PAPER_POLICIES",

@@ -1,7 +1,7 @@
-"""Scores as chances: what the sampling policies make of log norms.
+"""Scores as chances: the functions that turn log norms into the probabilities of sampling policies.
 
-The scores w [R, n] are only needed up to a factor, so the largest is 1: nothing overflows. What is smaller than
-1e-308 of it counts as zero.
+The scores w [R, n] are only needed up to a factor. They are scaled so that the largest is 1, and
+nothing overflows. A score below 1e-308 of the largest counts as zero.
 """
 
 import numpy as np
@@ -11,24 +11,29 @@ from aopnp.arrays.kernels.log_norms import FLOOR
 
 
 def wrong(log_norms: Array) -> Array:
-    """Return which rows are NaN or +inf, bool [R, n]: they are chosen at once."""
+    """Return which rows are NaN or +inf, bool [R, n]: a policy takes these rows at once."""
     return ~(log_norms < np.inf)
 
 
 def relative(log_norms: Array) -> Array:
     """Return w / max(w) [R, n], 0 at FLOOR and in empty slots.
 
-    Beside a row that went wrong all others are zero: it has infinite weight, and it must not hide.
+    In a replica with rows that are NaN or +inf, these rows get 1 and all other rows 0: they are
+    always selected, and the failure is visible.
     """
     xp = array_module(log_norms)
     bad = wrong(log_norms)
-    logs = xp.where(bad | (log_norms <= FLOOR), -np.inf, log_norms)
-    largest = xp.maximum(logs.max(-1, keepdims=True), FLOOR)
-    return xp.where(bad.any(-1, keepdims=True), bad, xp.exp(logs - largest))
+    zero = bad | (log_norms <= FLOOR)
+    logs = xp.where(zero, -np.inf, log_norms)
+    largest = logs.max(-1, keepdims=True)
+    largest = xp.maximum(largest, FLOOR)
+    w = xp.exp(logs - largest)
+    any_bad = bad.any(-1, keepdims=True)
+    return xp.where(any_bad, bad, w)
 
 
 def shares(w: Array) -> Array:
-    """Return P = w / W [R, n], W the sum; all zero where W is."""
+    """Return P = w / W [R, n], where W is the sum of w; all zero where W is zero."""
     xp = array_module(w)
     W = w.sum(-1, keepdims=True)
     return w / xp.where(W > 0, W, 1)
@@ -37,17 +42,19 @@ def shares(w: Array) -> Array:
 def mixed(shares: Array, log_norms: Array, epsilon: float | Array) -> Array:
     """Return (1 - epsilon) shares + epsilon / n [R, n], n the number of slots that are not empty.
 
-    The mixing bounds the weights by n / epsilon; no row that went wrong is thinned by it. epsilon a number or [R, 1].
+    epsilon is a number or [R, 1]. Mixing bounds the weights by n / epsilon. In a replica where a
+    row went wrong nothing is mixed, so that this row is not thinned.
     """
     xp = array_module(shares, log_norms)
     present = log_norms != -np.inf
-    flat = present / xp.maximum(present.sum(-1, keepdims=True), 1)
-    return xp.where(
-        wrong(log_norms).any(-1, keepdims=True), shares, (1 - epsilon) * shares + epsilon * flat
-    )
+    n = xp.maximum(present.sum(-1, keepdims=True), 1)
+    flat = present / n
+    mixture = (1 - epsilon) * shares + epsilon * flat
+    any_wrong = wrong(log_norms).any(-1, keepdims=True)
+    return xp.where(any_wrong, shares, mixture)
 
 
 def uniforms(noise: Array) -> Array:
-    """Return the uniform variates that standard Gumbel noise is made of: u = exp(-exp(-noise))."""
+    """Return the uniform variates u = exp(-exp(-noise)) that standard Gumbel noise is made of."""
     xp = array_module(noise)
     return xp.exp(-xp.exp(-noise))

@@ -1,4 +1,4 @@
-"""Selections that no policy made: every row, and the selections of unlike estimators side by side."""
+"""Selections that no policy made: all rows, or the joined selections of several estimators."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -11,39 +11,53 @@ from aopnp.estimators.policies.policy import Selection
 
 def every_row(n: int, replicas: int, xp: ModuleType = np) -> Selection:
     """Return the selection of all n rows in order, unscaled: the exact product."""
-    rows = xp.ascontiguousarray(xp.broadcast_to(xp.arange(n), (replicas, n)))
-    return Selection(rows, xp.ones((replicas, n)), xp.full(replicas, n, np.int64))
+    rows = xp.broadcast_to(xp.arange(n), (replicas, n))
+    weights = xp.ones((replicas, n))
+    count = xp.full(replicas, n, np.int64)
+    return Selection(xp.ascontiguousarray(rows), weights, count)
 
 
 def complete(selection: Selection, n: int, full: Array) -> Selection:
-    """Return `selection` with all n rows, in order, for the replicas where `full` [R] (on the host) says so."""
+    """Return `selection` with all n rows, in order, for the replicas where `full` is true.
+
+    `full` is bool [R], on the host.
+    """
     xp = array_module(selection.rows)
-    all_rows, chosen = every_row(n, len(full), xp), xp.asarray(full)
-    wide = _padded(selection, n)
+    everything = every_row(n, len(full), xp)
+    chosen = _padded(selection, n)
+    full = xp.asarray(full)
+    full_rows = full[:, None]
     return Selection(
-        xp.where(chosen[:, None], all_rows.rows, wide.rows),
-        xp.where(chosen[:, None], all_rows.weights, wide.weights),
-        xp.where(chosen, all_rows.count, wide.count),
+        xp.where(full_rows, everything.rows, chosen.rows),
+        xp.where(full_rows, everything.weights, chosen.weights),
+        xp.where(full, everything.count, chosen.count),
     )
 
 
 def side_by_side_selections(selections: Sequence[Selection]) -> Selection:
-    """Return the selections of consecutive slices of the replicas as one, the shorter lists padded at weight 0."""
-    xp, width = array_module(selections[0].rows), max(each.rows.shape[1] for each in selections)
-    wide = [_padded(each, width) for each in selections]
+    """Return the selections of consecutive slices of the replicas as one.
+
+    The shorter lists of rows are padded at weight 0.
+    """
+    xp = array_module(selections[0].rows)
+    width = max(selection.rows.shape[1] for selection in selections)
+    padded = [_padded(selection, width) for selection in selections]
     return Selection(
-        xp.concatenate([each.rows for each in wide]),
-        xp.concatenate([each.weights for each in wide]),
-        xp.concatenate([each.count for each in wide]),
+        xp.concatenate([selection.rows for selection in padded]),
+        xp.concatenate([selection.weights for selection in padded]),
+        xp.concatenate([selection.count for selection in padded]),
     )
 
 
 def _padded(selection: Selection, width: int) -> Selection:
-    xp, missing = array_module(selection.rows), width - selection.rows.shape[1]
+    """Return `selection` with lists of at least `width` rows, padded with the first at weight 0."""
+    xp = array_module(selection.rows)
+    R, listed = selection.rows.shape
+    missing = width - listed
     if missing <= 0:
         return selection
-    rows = xp.concatenate(
-        [selection.rows, xp.repeat(selection.rows[:, :1], missing, axis=1)], axis=1
-    )
-    weights = xp.concatenate([selection.weights, xp.zeros((len(rows), missing))], axis=1)
+    padding = xp.repeat(selection.rows[:, :1], missing, axis=1)
+    rows = xp.concatenate([selection.rows, padding], axis=1)
+    no_weight = xp.zeros((R, missing))
+    weights = xp.concatenate([selection.weights, no_weight], axis=1)
     return Selection(rows, weights, selection.count)

@@ -1,9 +1,10 @@
-"""From chances to a Selection, without reading anything from the device: two ways to draw.
+"""From chances to a Selection: two ways to draw, which read nothing back from the device.
 
-    independently       row i is kept with probability p_i, at weight 1 / p_i       (the number kept is random)
-    with replacement    count rows, each i with probability P_i, at weight 1 / (count P_i)     (rows may repeat)
+    independently       row i is kept with probability p_i, at weight 1 / p_i
+    with replacement    `count` rows, each i with probability P_i, at weight 1 / (count P_i)
 
-Both are unbiased for any chances that are positive wherever the outer product is not zero.
+The number of rows of an independent draw is random; with replacement rows may repeat. Both ways are
+unbiased for any chances that are positive wherever the outer product is not zero.
 """
 
 import math
@@ -16,61 +17,88 @@ from aopnp.estimators.policies.chances import uniforms, wrong
 from aopnp.estimators.policies.policy import Selection
 
 BELOW_ONE = 1 - 2.0**-52
-"""A uniform variate that is 1 after rounding would point behind the last row: u * total must stay below total."""
+"""The largest uniform variate u in use: u * total must stay below total.
+
+A variate that is rounded to 1 would point behind the last row.
+"""
 
 
 def width(k: Array, n: int) -> int:
-    """Return a number of rows that n independent draws of k [R] expected ones exceed with probability below 1e-15.
+    """Return the length of the list of rows for independent draws of k [R] expected rows out of n.
 
-    The list of kept rows must have a size that is known before the draw. Bernstein: a sum of independent 0/1 variates
-    of mean at most k (so of variance at most k) exceeds k + t with probability at most exp(-t^2 / (2 k + 2 t / 3)),
-    which is 1e-15 = exp(-L) at t = L / 3 + sqrt(L^2 / 9 + 2 L k).
+    The length must be known before the draw. The number of drawn rows exceeds it with probability
+    below 1e-15. By Bernstein's inequality, a sum of independent 0/1 variates of mean at most k (so
+    of variance at most k) exceeds k + t with probability at most exp(-t^2 / (2 k + 2 t / 3)), which
+    is 1e-15 = exp(-L) at t = L / 3 + sqrt(L^2 / 9 + 2 L k).
     """
+    mean = k.max()
     third = math.log(1e15) / 3
-    return min(n, math.ceil(k.max() + third + math.sqrt(third**2 + 6 * third * k.max())))
+    root = math.sqrt(third**2 + 6 * third * mean)
+    return min(n, math.ceil(mean + third + root))
 
 
 def first_of(rows: Array, weights: Array, count: Array) -> Selection:
     """Return the Selection of the first count [R] of rows and weights [R, K]."""
     xp = array_module(rows, weights, count)
     listed = xp.arange(rows.shape[1]) < count[:, None]
-    return Selection(xp.where(listed, rows, rows[:, :1]), xp.where(listed, weights, 0.0), count)
+    rows = xp.where(listed, rows, rows[:, :1])
+    weights = xp.where(listed, weights, 0.0)
+    return Selection(rows, weights, count)
 
 
 def subset(kept: Array, weights: Array, most: int) -> Selection:
-    """Return the Selection of the rows where `kept` [R, n], in increasing order, at weights [R, n]; `most` at most."""
-    xp, (R, n) = array_module(kept, weights), kept.shape
+    """Return the Selection of the rows where `kept` [R, n] is true, in increasing order.
+
+    The rows have their weights of `weights` [R, n]. Only the first `most` of them are taken.
+    """
+    xp = array_module(kept, weights)
+    R, n = kept.shape
     count = xp.minimum(kept.sum(-1), most)
-    keys = xp.where(kept, 0.0, -np.inf)  # ties go to the lower row
-    rows, listed = select(keys, xp.zeros((1, n)), xp.ones(R), xp.zeros(R), count, K=most)
-    return Selection(rows, listed * xp.take_along_axis(weights, rows, 1), count)
+    # All kept rows have the same key, and ties go to the lower row.
+    keys = xp.where(kept, 0.0, -np.inf)
+    no_noise = xp.zeros((1, n))
+    alpha, beta = xp.ones(R), xp.zeros(R)
+    rows, listed = select(keys, no_noise, alpha, beta, count, K=most)
+    weights = listed * xp.take_along_axis(weights, rows, 1)
+    return Selection(rows, weights, count)
 
 
 def draw_independently(p: Array, log_norms: Array, noise: Array, most: int) -> Selection:
-    """Keep each row with probability p [R, n], at weight 1 / p; one that went wrong always."""
+    """Return a Selection that keeps each row with probability p [R, n], at weight 1 / p.
+
+    At most `most` rows are kept. A row that went wrong is always kept.
+    """
     xp = array_module(p, log_norms, noise)
     p = xp.where(wrong(log_norms), 1.0, p)
     kept = (uniforms(noise) <= p) & (p > 0)
-    return subset(kept, 1 / xp.where(kept, p, 1), most)
+    weights = 1 / xp.where(kept, p, 1)
+    return subset(kept, weights, most)
 
 
 def draw_with_replacement(chances: Array, noise: Array, count: Array, most: int) -> Selection:
-    """Draw count [R] <= most rows, independently of each other, with P = chances [R, n] / their sum.
+    """Return a Selection of count [R] <= most rows, drawn independently of each other.
 
-    Where all chances are zero nothing is drawn.
+    The chances [R, n] divided by their sum are the probabilities of the rows. Where all chances are
+    zero nothing is drawn.
     """
     rows, weights = draw_places(chances, noise[:, :most], count)
-    return first_of(rows, weights, array_module(rows).where(chances.any(-1), count, 0))
+    xp = array_module(rows)
+    count = xp.where(chances.any(-1), count, 0)
+    return first_of(rows, weights, count)
 
 
 def draw_places(chances: Array, noise: Array, count: Array) -> tuple[Array, Array]:
-    """Return for each variate of noise [R or 1, K] a row drawn by chances [R, n], and the weight 1 / (count P) [R, K].
+    """Return a row drawn by chances [R, n] for each variate of noise [R or 1, K], and its weight.
 
+    Rows and weights 1 / (count P) are [R, K]; P is the chance of a row, divided by the sum of all.
     The weight is 0 where nothing can be drawn.
     """
     xp = array_module(chances, noise, count)
     cdf = xp.cumsum(chances, -1)
     total = cdf[:, -1:]
-    rows = inverse_cdf(cdf, xp.minimum(uniforms(noise), BELOW_ONE) * total)
+    u = xp.minimum(uniforms(noise), BELOW_ONE)
+    rows = inverse_cdf(cdf, u * total)
     chance = xp.take_along_axis(chances, rows, 1)
-    return rows, total / xp.where(chance > 0, xp.maximum(count, 1)[:, None] * chance, np.inf)
+    draws = xp.maximum(count, 1)[:, None]
+    divisor = xp.where(chance > 0, draws * chance, np.inf)
+    return rows, total / divisor

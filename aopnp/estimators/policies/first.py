@@ -1,4 +1,7 @@
-"""The first K rows: what is left of the cost when nothing is scored or drawn (a baseline for timing)."""
+"""The first K rows: a baseline for timing.
+
+It shows the costs that remain when nothing is scored or drawn.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,10 +22,12 @@ class FirstK:
 
     def __call__(self, log_norms: Array, noise: Array, k: Array) -> Selection:
         xp = array_module(log_norms)
-        places = xp.where(
-            log_norms == -np.inf, -np.inf, -xp.arange(log_norms.shape[1], dtype=np.float64)
-        )
-        return k_best(xp.where(wrong(log_norms), np.inf, places), k)
+        n = log_norms.shape[1]
+        places = xp.arange(n, dtype=np.float64)
+        empty = log_norms == -np.inf
+        keys = xp.where(empty, -np.inf, -places)
+        keys = xp.where(wrong(log_norms), np.inf, keys)
+        return k_best(keys, k)
 
 
 firstk = FirstK()

@@ -1,11 +1,12 @@
-"""topk, weightedk, randk and weighted: one rule, four pairs of numbers (arXiv 2110.09164, section 3).
+"""topk, weightedk, randk and weighted: one rule, four pairs (alpha, beta).
 
-    keep the K largest keys      alpha log|x_m g_m^T| + beta Gumbel_m
+    keep the K rows of the largest keys        key_m = alpha log|x_m g_m^T| + beta Gumbel_m
 
-(1, 0) keeps the largest outer products; (0, 1) any K rows, uniformly. (2, 1) draws K rows one after another
-without replacement, each with probability proportional to the *squared* norm, which is the paper's score
-(that exponential or Gumbel keys draw so: Efraimidis and Spirakis 2006); (1, 1) does so by the norm itself
-(arXiv 1805.08079). Nothing is rescaled by M/K.
+The policies are those of arXiv 2110.09164, section 3, and one more. (1, 0) keeps the largest outer
+products; (0, 1) keeps any K rows, uniformly. (2, 1) draws K rows one after another without
+replacement, each with probability proportional to the *squared* norm, which is the paper's score
+(exponential or Gumbel keys draw so: Efraimidis and Spirakis 2006). (1, 1) does the same with the
+norm itself (arXiv 1805.08079). Nothing is rescaled by M/K.
 """
 
 from dataclasses import dataclass
@@ -20,20 +21,27 @@ from aopnp.estimators.policies.policy import Selection
 
 @dataclass(frozen=True)
 class LargestKeys:
-    """Keep the rows with the K largest keys `alpha * log_norms + beta * noise`; alpha and beta numbers or [R]."""
+    """Keep the rows of the K largest keys `alpha * log_norms + beta * noise`.
+
+    alpha and beta are numbers or [R].
+    """
 
     scaled: ClassVar[bool] = False
     alpha: float | Array
     beta: float | Array
 
     def __call__(self, log_norms: Array, noise: Array, k: Array) -> Selection:
-        """Select k [R] of n rows by log_norms [R, n] and Gumbel noise [R or 1, n]; ties to the lower index."""
+        """Select k [R] of n rows by log_norms [R, n] and Gumbel noise [R or 1, n].
+
+        Ties go to the lower row.
+        """
         xp = array_module(log_norms, noise)
         alpha = np.array(self.alpha, np.float64, ndmin=1)
         beta = np.array(self.beta, np.float64, ndmin=1)
+        noise = xp.ascontiguousarray(noise)
         # An empty list still has a column: padding, at weight 0.
         K = max(1, int(k.max()))
-        rows, weights = select(log_norms, xp.ascontiguousarray(noise), alpha, beta, k, K=K)
+        rows, weights = select(log_norms, noise, alpha, beta, k, K=K)
         return Selection(rows, weights, xp.asarray(k))
 
 
@@ -44,5 +52,9 @@ weighted = LargestKeys(alpha=1.0, beta=1.0)
 
 
 def k_best(keys: Array, k: Array) -> Selection:
-    """Return the Selection, unscaled, of the k [R] (on the host) largest keys float64 [R, n], largest first."""
-    return topk(keys, array_module(keys).zeros((1, keys.shape[1])), k)
+    """Return the Selection of the k largest keys, largest first, unscaled.
+
+    keys is float64 [R, n]; k is [R] and lies on the host.
+    """
+    no_noise = array_module(keys).zeros((1, keys.shape[1]))
+    return topk(keys, no_noise, k)

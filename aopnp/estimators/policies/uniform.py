@@ -1,6 +1,8 @@
 """K distinct rows, all equally likely, rescaled: randk made unbiased.
 
-weight n / K        E |error|^2 = n (n - K) / (K (n - 1)) (sum of w^2 - |C|^2 / n)
+    weight n / K        E |error|^2 = n (n - K) / (K (n - 1)) (sum of w^2 - |C|^2 / n)
+
+w are the norms of the n outer products, and C is their sum.
 """
 
 from dataclasses import dataclass
@@ -23,12 +25,16 @@ class UniformSampling:
 
     def __call__(self, log_norms: Array, noise: Array, k: Array) -> Selection:
         check_draws(k)
-        xp, (R, n) = array_module(log_norms, noise), log_norms.shape
+        xp = array_module(log_norms, noise)
+        R, n = log_norms.shape
         present = log_norms != -np.inf
-        keys = xp.where(wrong(log_norms), np.inf, xp.where(present, noise, -np.inf))
+        keys = xp.where(present, noise, -np.inf)
+        keys = xp.where(wrong(log_norms), np.inf, keys)
         kept = k_best(keys, k).mask(n) & present
-        weight = present.sum(-1) / xp.maximum(kept.sum(-1), 1)
-        return subset(kept, xp.broadcast_to(weight[:, None], (R, n)), int(k.max()))
+        count = xp.maximum(kept.sum(-1), 1)
+        weight = present.sum(-1) / count
+        weights = xp.broadcast_to(weight[:, None], (R, n))
+        return subset(kept, weights, int(k.max()))
 
 
 uniform = UniformSampling()

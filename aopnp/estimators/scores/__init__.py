@@ -1,4 +1,7 @@
-"""Scores: what a policy ranks the terms by. A new one is one file and one line in this table."""
+"""Scores: the sizes of the terms of a sum, by which a policy ranks them.
+
+A new score is one file and one line in the table SCORES.
+"""
 
 from aopnp.estimators.scores.norms import Norms, SecondNorms
 from aopnp.estimators.scores.one_pixel import OnePixel
@@ -12,4 +15,11 @@ SCORES: dict[str, Score] = {
     "pixel": OnePixel(),
 }
 
-__all__ = ["SCORES", "Norms", "OnePixel", "Score", "SecondNorms", "WindowNorms"]
+__all__ = [
+    "SCORES",
+    "Norms",
+    "OnePixel",
+    "Score",
+    "SecondNorms",
+    "WindowNorms",
+]

@@ -1,8 +1,9 @@
-"""Norms guessed from one place: a random pixel of the image and a random tap of the kernel (arXiv 1805.08079).
+"""Scores guessed from one random pixel of the image and one random tap of the kernel.
 
     log w_i = log(|a_i[..., l]| |b_i[..., t]|)        l, t uniform, the same for all i
 
-A channel of an image is a_i [M, L], M examples of L pixels; that of a kernel is b_i [P, T], P outputs with T taps.
+A channel of an image is a_i [M, L], M examples of L pixels. A channel of the kernel is b_i [P, T],
+P outputs with T taps. (arXiv 1805.08079.)
 """
 
 from dataclasses import dataclass
@@ -21,13 +22,19 @@ class OnePixel:
         return log_norms(_slice(a, noise, 0), _slice(b, noise, -1))
 
     def flops(self, n: int, A: float | Array, B: int) -> float | Array:
-        """2 n (A + B): an upper bound, since A = M L and B = P T do not tell M and P."""
+        """2 n (A + B): an upper bound, since M and P are not known from A = M L and B = P T."""
         return 2 * n * (A + B)
 
 
 def _slice(a: Array, noise: Array, where: int) -> Array:
-    xp, (_, n, *rest, L) = array_module(a, noise), a.shape
+    """Return the entries [R or 1, n, M] of a [R or 1, n, M, L] at a random index of the last axis.
+
+    Column `where` of noise gives the index of each replica.
+    """
+    xp = array_module(a, noise)
+    _, n, *rest, L = a.shape
     replicas = xp.arange(max(len(a), len(noise))) % len(a)
-    inner = (slice(None),) * (1 + len(rest))
-    taken = a[(replicas, *inner, starts(noise, where, L))]
+    whole = (slice(None),) * (1 + len(rest))
+    pixel = starts(noise, where, L)
+    taken = a[(replicas, *whole, pixel)]
     return xp.ascontiguousarray(taken.reshape(len(taken), n, -1))
