@@ -1,22 +1,27 @@
-"""Automatic K: keep as few terms as add no more than a given share to the variance that a mini-batch has anyway.
+"""Automatic K: the fewest terms for which sampling adds a given share of the mini-batch's variance.
 
-    V(k) = sum of (1 - p_i) / p_i w_i^2,  p = min(1, w / c),  sum of p = k        (of water-filled sampling)
-    S    = M / (M - 1) (sum of w_i^2 - |X^T G|^2 / M),  w_i = |x_i| |g_i|         (of a sum of M independent terms)
+    V(k) = sum of (1 - p_i) / p_i w_i^2,  p = min(1, w / c),  sum of p = k
+    S    = M / (M - 1) (sum of w_i^2 - |X^T G|^2 / M),  w_i = |x_i| |g_i|
     k    = the smallest integer with V(k) <= share S
 
-The idea is VCAS's (Wang et al., ICLR 2024, arXiv 2402.17227; the half of it that samples weight gradients), which
-estimates both variances by Monte Carlo in additional passes, and moves its ratios step by step. Here both are known in
-closed form: an exact product now and then is enough.
+V is the variance of water-filled sampling. S is the variance of a sum of M independent terms, which
+the mini-batch has in any case.
 
-V falls with k. With w ascending, and C_u and Q_u the sums of its u smallest and of their squares, V at c = w_u is
-B_u = w_u C_u - Q_u; from there down to the next B, u terms are not sure to be kept and V = C_u^2 / (k - n + u) - Q_u.
-So V(k) <= T, for T = share S > 0, is solved at once:
+The idea is that of VCAS (Wang et al., ICLR 2024, arXiv 2402.17227; here only its half that samples
+weight gradients). VCAS estimates both variances by Monte Carlo in additional passes, and moves its
+ratios step by step. Here both variances are known in closed form: an exact product now and then is
+enough.
 
-    u = how many of the B are at most T           k = ceil(n - u + C_u^2 / (T + Q_u))
+V falls with k. Let w be ascending, and let C_u and Q_u be the sums of its u smallest entries and of
+their squares. At c = w_u, V is B_u = w_u C_u - Q_u. From there down to the next B, u terms are not
+sure to be kept, and V = C_u^2 / (k - n + u) - Q_u. So V(k) <= T, for T = share S > 0, is solved at
+once:
 
-In a convolution the M terms are patches, which within an image are not independent; with unit="example" they are
-images, and |x_i| |g_i| is a proxy for the norm of an image's gradient, while X^T G is as exact as ever. There a larger
-share still keeps fewer, but neither variance is exact.
+    u = the number of the B that are at most T        k = ceil(n - u + C_u^2 / (T + Q_u))
+
+In a convolution the M terms are patches, which within an image are not independent. With
+unit="example" the terms are images, and |x_i| |g_i| is a proxy for the norm of an image's gradient,
+while X^T G is exact. There a larger share still keeps fewer terms, but neither variance is exact.
 """
 
 from dataclasses import dataclass, field
@@ -38,39 +43,44 @@ from aopnp.estimators.step import Step
 
 @dataclass
 class AutomaticState:
-    """What was chosen last; all of it lies on the host."""
+    """The last choice of k, and the shares kept since the last report; all of it is on the host."""
 
     k: Array = field(metadata={"host": True})
     """Expected number of terms to keep, int64 [R]."""
     kept: Array = field(metadata={"host": True})
     """Sum of the shares kept since the last report [R]."""
     terms: int = 0
-    """Of how many terms k was chosen; 0 before the first step."""
+    """Number of terms n for which k was chosen; 0 before the first step."""
     steps: int = 0
     """Steps since the last report."""
 
 
 @dataclass(frozen=True)
 class Automatic(Estimator):
-    """AOP(bernoulli, k), k chosen anew every `every` steps so that sampling adds `share` (a number or [R]) of variance.
+    """AOP(bernoulli, k), with a k for which sampling adds `share` of the mini-batch's variance.
 
-    A step whose index is a multiple of `every`, and the first one, makes the exact product and answers with it. Then k
-    is read from the device; in no other step does the host wait. Where S is zero or not finite, and for share = 0, all
-    terms are kept. The mean share that was kept is observed as `kept_share`.
+    `share` is a number or [R]. k is chosen again every `every` steps: the first step, and each step
+    with an index that is a multiple of `every`, makes the exact product and answers with it. Then k
+    is read from the device; in no other step does the host wait. All terms are kept where S is zero
+    or not finite, and for share = 0. The mean share of kept terms is observed as `kept_share`.
     """
 
     share: float | Array = 0.025
     every: int = field(default=100, metadata={"shared": True})
 
-    remembers = True  # its k is of an earlier step
+    # Its k comes from an earlier step.
+    remembers = True
     refers_to_places = False
-    # Answers with a matrix when it has multiplied all pairs out: one of the gradient's shape, whatever they stand for.
+    # It answers with a matrix only where it has expanded and multiplied out all pairs: that matrix
+    # has the shape of the gradient.
     factored = True
 
     def __post_init__(self) -> None:
-        if not np.all((np.asarray(self.share) >= 0) & (np.asarray(self.share) < np.inf)):
+        share = np.asarray(self.share)
+        if not np.all((share >= 0) & (share < np.inf)):
             raise ValueError(
-                f"expected a finite share of at least 0 of the variance, got {self.share}; 0 is exact"
+                f"expected a finite share of at least 0 of the variance, got {self.share}; "
+                "0 is exact"
             )
         if self.every < 1:
             raise ValueError(
@@ -81,7 +91,8 @@ class Automatic(Estimator):
         return batch_size
 
     def start(self, x: Array, g: Array) -> AutomaticState:
-        return AutomaticState(np.zeros(len(g), np.int64), np.zeros(len(g)))
+        R = len(g)
+        return AutomaticState(k=np.zeros(R, np.int64), kept=np.zeros(R))
 
     def __call__(
         self,
@@ -92,57 +103,76 @@ class Automatic(Estimator):
         step: Step,
         expand: Expand | None = None,
     ) -> Gradient:
-        n, state.steps = g.shape[-2], state.steps + 1
+        n = g.shape[-2]
+        state.steps += 1
         if step.index % self.every and n == state.terms:
             state.kept = state.kept + state.k / n
             return AOP(bernoulli, state.k)(x, g, (), noise, step, expand)
         exact = dense(Exact()(x, g, (), None, step, expand))
-        state.k, state.terms, state.kept = self._choose(x, g, exact), n, state.kept + 1
+        state.k = self._choose(x, g, exact)
+        state.terms = n
+        state.kept = state.kept + 1
         return exact
 
     def _choose(self, x: Array, g: Array, exact: Array) -> Array:
-        """Return k int64 [R], on the host, for x [R or 1, n, N], g [R, n, P] and their product `exact`."""
+        """Return k int64 [R], on the host.
+
+        `exact` is the product of x [R or 1, n, N] and g [R, n, P].
+        """
         xp = array_module(x, g)
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # what is too large for a square is multiplied exactly
-            w = xp.exp(log_norms(xp.ascontiguousarray(x), xp.ascontiguousarray(g)))
-            return to_host(
-                fewest(w, xp.asarray(replica_values(self.share, len(g))) * batch_variance(w, exact))
-            )
+        x, g = xp.ascontiguousarray(x), xp.ascontiguousarray(g)
+        share = xp.asarray(replica_values(self.share, len(g)))
+        # Where squares overflow, all terms are kept.
+        with np.errstate(over="ignore", invalid="ignore"):
+            w = xp.exp(log_norms(x, g))
+            T = share * batch_variance(w, exact)
+            return to_host(fewest(w, T))
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        """What sampling costs, and 1 / every of the norms of all pairs and of the product (at most a term's flops).
+        """Return the cost of sampling, and of choosing k in one of `every` steps.
 
-        The exact product is in no overhead: a step that makes it keeps all n terms.
+        A choice costs the norms of all pairs and of the product (at most the flops of a term). The
+        exact product is in no overhead: a step that makes it keeps all n terms.
         """
-        norms = Norms().flops(terms.n, A, terms.B) + terms.flops * A / terms.A
+        norms = Norms().flops(terms.n, A, terms.B)
+        choice = norms + terms.flops * A / terms.A
         flops, bytes_moved = AOP(bernoulli, 1).overhead(terms, kept, A)
-        return Overhead(flops + norms / self.every, bytes_moved)
+        return Overhead(flops + choice / self.every, bytes_moved)
 
     def observations(self, state: AutomaticState) -> dict[str, Array]:
         mean = state.kept / max(state.steps, 1)
-        state.kept, state.steps = 0 * state.kept, 0
+        state.kept = 0 * state.kept
+        state.steps = 0
         return {"kept_share": mean}
 
 
 def batch_variance(w: Array, exact: Array) -> Array:
-    """Return S [R], what E|X^T G - mean|^2 seems to be from one batch: norms w [R, M], their sum `exact` [R, N, P]."""
+    """Return S [R], the estimate from one batch of E|X^T G - mean|^2.
+
+    w [R, M] are the norms of the terms, and `exact` [R, N, P] is their sum.
+    """
     M, xp = w.shape[1], array_module(w)
-    squared = xp.square(exact, dtype=np.float64).reshape(len(exact), -1).sum(-1)
-    return M / max(M - 1, 1) * ((w**2).sum(-1) - squared / M)
+    squares = xp.square(exact, dtype=np.float64)
+    squared = squares.reshape(len(exact), -1).sum(-1)
+    spread = (w**2).sum(-1) - squared / M
+    return M / max(M - 1, 1) * spread
 
 
 def fewest(w: Array, T: Array) -> Array:
-    """Return the smallest k int64 [R] with V(k) <= T [R] for norms w [R, n]; n where T is not positive and finite."""
+    """Return the smallest k int64 [R] with V(k) <= T [R] for norms w [R, n].
+
+    k is n where T is not positive and finite.
+    """
     xp, n = array_module(w, T), w.shape[1]
     w = xp.sort(w, -1)
-    C, Q = xp.cumsum(w, -1), xp.cumsum(w**2, -1)
-    B = xp.cumsum(
-        C[:, :-1] * xp.diff(w, axis=-1), -1
-    )  # B_2, B_3, ... without cancellation; B_1 = 0
+    C = xp.cumsum(w, -1)
+    Q = xp.cumsum(w**2, -1)
+    # B_2, B_3, ... as sums of terms >= 0, without cancellation; B_1 = 0.
+    B = xp.cumsum(C[:, :-1] * xp.diff(w, axis=-1), -1)
     u = 1 + (T[:, None] >= B).sum(-1, keepdims=True)
-    C_u, Q_u = (xp.take_along_axis(sums, u - 1, 1)[:, 0] for sums in (C, Q))
+    C_u = xp.take_along_axis(C, u - 1, 1)[:, 0]
+    Q_u = xp.take_along_axis(Q, u - 1, 1)[:, 0]
     usable = (T > 0) & xp.isfinite(T)
     k = n - u[:, 0] + C_u**2 / xp.where(usable, T + Q_u, 1)
-    return xp.where(usable, xp.clip(xp.ceil(k), 1, n), n).astype(np.int64)
+    k = xp.clip(xp.ceil(k), 1, n)
+    return xp.where(usable, k, n).astype(np.int64)

@@ -1,9 +1,13 @@
-"""Several configurations as one: like estimators become arrays of knobs [R], unlike ones share out the replicas.
+"""Several configurations as one estimator for a stack of replicas.
 
-    stack([AOP(topk, k=8), AOP(randk, k=16)])            one AOP with k = [8, 16], alpha = [1, 0], beta = [0, 1]
-    side_by_side([Exact(), AOP(topk, k=8)])              Stacked([(slice(0, 1), Exact()), (slice(1, 2), AOP(...))])
+    stack([AOP(topk, k=8), AOP(randk, k=16)])
+        one AOP with k = [8, 16], alpha = [1, 0], beta = [0, 1]
+    side_by_side([Exact(), AOP(topk, k=8)])
+        Stacked([(slice(0, 1), Exact()), (slice(1, 2), AOP(topk, k=8))])
 
-A stack trains as each of its members does alone, bit for bit on one BLAS thread.
+Estimators of one kind become one estimator with an array [R] in the place of each number that
+differs. Estimators of several kinds share out the replicas. A stack trains as each of its members
+does alone, bit for bit on one BLAS thread.
 """
 
 import itertools
@@ -16,23 +20,27 @@ import numpy as np
 from aopnp.arrays.backend import Array, array_module
 from aopnp.estimators.estimator import Estimator
 from aopnp.estimators.ledger import Overhead, Terms
-from aopnp.estimators.outer_products import Expand, Gradient, SideBySide
+from aopnp.estimators.outer_products import Expand, SideBySide
 from aopnp.estimators.policies import Selection, every_row, side_by_side_selections
 from aopnp.estimators.step import Step
 
 
 @dataclass(frozen=True)
 class Stacked(Estimator):
-    """Unlike estimators side by side, each on its slice of the replicas; the slices follow each other from 0 to R."""
+    """Estimators of several kinds, each for its slice of the replicas.
+
+    The slices follow each other from 0 to R.
+    """
 
     parts: Sequence[tuple[slice, Estimator]]
 
     def __post_init__(self) -> None:
-        ends = [0, *(where.stop for where, _ in self.parts)]
-        if [where.start for where, _ in self.parts] != ends[:-1] or sorted(set(ends)) != ends:
-            raise ValueError(
-                f"expected slices that follow each other from 0 to R, got {[where for where, _ in self.parts]}"
-            )
+        slices = [where for where, _ in self.parts]
+        starts = [where.start for where in slices]
+        ends = [0, *(where.stop for where in slices)]
+        increasing = sorted(set(ends)) == ends
+        if starts != ends[:-1] or not increasing:
+            raise ValueError(f"expected slices that follow each other from 0 to R, got {slices}")
 
     @property
     def remembers(self) -> bool:  # type: ignore[override]
@@ -40,10 +48,10 @@ class Stacked(Estimator):
 
     @property
     def refers_to_places(self) -> Array:
-        """Which replicas' estimators have an entry for each input [R].
+        """Whether the estimator of each replica has an entry for each input [R].
 
-        If only some have, beside a sampled forward product all see the inputs in their places. The
-        others then equal themselves alone to rounding only.
+        If only some have one, then with a sampled forward product all estimators see the inputs in
+        their places. An estimator without such entries then equals itself alone to rounding only.
         """
         wide = np.zeros(self.parts[-1][0].stop, bool)
         for where, estimator in self.parts:
@@ -58,10 +66,9 @@ class Stacked(Estimator):
         return max(estimator.slots(batch_size) for _, estimator in self.parts)
 
     def start(self, x: Array, g: Array) -> list[Any]:
-        if self.parts[-1][0].stop != len(g):
-            raise ValueError(
-                f"expected a stack of R = {len(g)} replicas, got slices up to {self.parts[-1][0].stop}"
-            )
+        R = self.parts[-1][0].stop
+        if len(g) != R:
+            raise ValueError(f"expected a stack of R = {len(g)} replicas, got slices up to {R}")
         return [estimator.start(_share(x, where), g[where]) for where, estimator in self.parts]
 
     def __call__(
@@ -73,103 +80,121 @@ class Stacked(Estimator):
         step: Step,
         expand: Expand | None = None,
     ) -> SideBySide:
-        def answer(where: slice, estimator: Estimator, own: Any) -> Gradient:
-            own_noise, own_step = _own(estimator, where, g.shape[-2], noise, step)
-            return estimator(_share(x, where), g[where], own, own_noise, own_step, expand)
-
-        return SideBySide(
-            [
-                (where, answer(where, e, own))
-                for (where, e), own in zip(self.parts, state, strict=True)
-            ]
-        )
+        n = g.shape[-2]
+        answers = []
+        for (where, estimator), part_state in zip(self.parts, state, strict=True):
+            part_x, part_g = _share(x, where), g[where]
+            part_noise, part_step = _of_part(estimator, where, n, noise, step)
+            answer = estimator(part_x, part_g, part_state, part_noise, part_step, expand)
+            answers.append((where, answer))
+        return SideBySide(answers)
 
     def select(self, a: Array, b: Array, noise: Array | None, step: Step) -> Selection | None:
-        def choose(where: slice, estimator: Estimator) -> Selection | None:
-            own_noise, own_step = _own(estimator, where, b.shape[1], noise, step)
-            return estimator.select(_share(a, where), b[where], own_noise, own_step)
-
-        chosen = [choose(where, estimator) for where, estimator in self.parts]
+        n = b.shape[1]
+        chosen = []
+        for where, estimator in self.parts:
+            part_a, part_b = _share(a, where), b[where]
+            part_noise, part_step = _of_part(estimator, where, n, noise, step)
+            chosen.append(estimator.select(part_a, part_b, part_noise, part_step))
         if all(selection is None for selection in chosen):
             return None
-        n, xp = b.shape[1], array_module(b)
-        selections = [
-            every_row(n, where.stop - where.start, xp) if selection is None else selection
-            for (where, _), selection in zip(self.parts, chosen, strict=True)
-        ]
+        xp = array_module(b)
+        selections = []
+        for (where, _), selection in zip(self.parts, chosen, strict=True):
+            if selection is None:
+                selection = every_row(n, where.stop - where.start, xp)
+            selections.append(selection)
         return side_by_side_selections(selections)
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        xp, A = array_module(kept), A + 0 * kept
-        costs = [
-            [
-                part + 0 * kept[:, where]
-                for part in estimator.overhead(terms, kept[:, where], A[:, where])
-            ]
-            for where, estimator in self.parts
-        ]
-        return Overhead(*(xp.concatenate(column, axis=1) for column in zip(*costs, strict=True)))
+        # The overhead of a part is a number or an array: 0 * kept makes both an array [T, R].
+        zero = 0 * kept
+        A = A + zero
+        flops, bytes_moved = [], []
+        for where, estimator in self.parts:
+            cost = estimator.overhead(terms, kept[:, where], A[:, where])
+            flops.append(cost.flops + zero[:, where])
+            bytes_moved.append(cost.bytes_moved + zero[:, where])
+        xp = array_module(kept)
+        return Overhead(
+            xp.concatenate(flops, axis=1),
+            xp.concatenate(bytes_moved, axis=1),
+        )
 
 
 def stack(members: Sequence[Any]) -> Any:
-    """Return one dataclass like each of `members`, with those numbers that differ as arrays of knobs [R].
+    """Return one dataclass like each of `members`, with an array [R] for each number that differs.
 
-    Raises ValueError where they are of different kinds: those go side by side.
+    Raises ValueError where the members are of several kinds: `side_by_side` takes such members.
     """
     first = members[0]
-    if any(_kind(member) != _kind(first) for member in members):
+    kind = _kind(first)
+    if any(_kind(member) != kind for member in members):
         raise ValueError(
-            f"expected estimators of one kind, got {members}; put unlike ones next to each other with side_by_side"
+            f"expected estimators of one kind, got {members}; "
+            "put unlike ones next to each other with side_by_side"
         )
-    return replace(
-        first,
-        **{f.name: _stack_field([getattr(m, f.name) for m in members]) for f in fields(first)},
-    )
+    stacked = {}
+    for field in fields(first):
+        values = [getattr(member, field.name) for member in members]
+        stacked[field.name] = _stack_values(values)
+    return replace(first, **stacked)
 
 
 def side_by_side(estimators: Iterable[Estimator]) -> Estimator:
-    """Return one estimator for R replicas, the r-th trained by `estimators[r]`; like neighbours are stacked."""
-    groups = [list(group) for _, group in itertools.groupby(estimators, key=_kind)]
-    ends = list(itertools.accumulate(len(group) for group in groups))
-    stacks = [stack(group) for group in groups]
-    if len(groups) == 1:
-        return stacks[0]
-    return Stacked(
-        [
-            (slice(end - len(group), end), one)
-            for end, group, one in zip(ends, groups, stacks, strict=True)
-        ]
-    )
+    """Return one estimator for R replicas; `estimators[r]` trains replica r.
+
+    Neighbours of one kind are stacked.
+    """
+    parts: list[tuple[slice, Estimator]] = []
+    end = 0
+    for _, neighbours in itertools.groupby(estimators, key=_kind):
+        members = list(neighbours)
+        start, end = end, end + len(members)
+        parts.append((slice(start, end), stack(members)))
+    if len(parts) == 1:
+        return parts[0][1]
+    return Stacked(parts)
 
 
-def _stack_field(values: list[Any]) -> Any:
-    if is_dataclass(values[0]):
+def _stack_values(values: list[Any]) -> Any:
+    """Return the values that the members have in one field as one value."""
+    first = values[0]
+    if is_dataclass(first):
         return stack(values)
-    return values[0] if all(value == values[0] for value in values) else np.array(values)
+    if all(value == first for value in values):
+        return first
+    return np.array(values)
 
 
 def _kind(member: Any) -> Any:
-    """Return what two members must have in common to be stacked: everything but their numbers."""
+    """Return the facts that two members must share to be stacked: everything but their numbers."""
+    if isinstance(member, int | float):
+        return None
     if not is_dataclass(member):
-        return None if isinstance(member, int | float) else member
-    return type(member), *(
-        getattr(member, f.name) if f.metadata.get("shared") else _kind(getattr(member, f.name))
-        for f in fields(member)
-    )
+        return member
+    kinds = []
+    for field in fields(member):
+        value = getattr(member, field.name)
+        if not field.metadata.get("shared"):
+            value = _kind(value)
+        kinds.append(value)
+    return type(member), *kinds
 
 
-def _own(
+def _of_part(
     estimator: Estimator, where: slice, n: int, noise: Array | None, step: Step
 ) -> tuple[Array | None, Step]:
     """Return the noise and the step of one part, for sums of n terms."""
     slots = estimator.slots(n)
-    own_noise = None
+    part_noise = None
     if noise is not None and slots:
-        # The rows of the batch come last: a part of fewer slots takes the last ones, as it would alone.
-        own_noise = _share(noise, where)[..., -slots:]
+        # The rows of the batch come last: a part of fewer slots takes the last ones, as it would
+        # alone.
+        part_noise = _share(noise, where)[..., -slots:]
     if step.lr is not None:
         step = replace(step, lr=_share(step.lr, where))
-    return own_noise, step
+    return part_noise, step
 
 
 def _share(array: Array, where: slice) -> Array:

@@ -1,9 +1,11 @@
-"""Any estimator beside the exact gradient: how far is the estimate off?
+"""An estimator with the exact gradient next to it, which measures how far the estimate is off.
 
-    error = |estimate - exact| / |exact|        cosine = <estimate, exact> / (|estimate| |exact|)        (Frobenius)
+    error  = |estimate - exact| / |exact|
+    cosine = <estimate, exact> / (|estimate| |exact|)        (Frobenius)
 
-for the estimate of one step, and for the running sums since the start: with a memory an estimate also answers for
-past steps, so its running sum may be close where the single steps are not. Costs the exact product it saves.
+Both are measured for the estimate of one step, and for the running sums since the start. With a
+memory an estimate also answers for past steps, so that its running sum may be close where the
+single steps are not. Watching costs the exact product that the estimator saves.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from aopnp.estimators.step import Step
 
 @dataclass
 class WatchedState:
-    """The watched estimator's own state, and sums that stay on the device until an epoch ends."""
+    """The state of the watched estimator, and sums that stay on the device until an epoch ends."""
 
     inner: Any
     exact_sum: Array | float = 0.0
@@ -28,13 +30,17 @@ class WatchedState:
     estimate_sum: Array | float = 0.0
     """Sum of the estimates since the start [R, N, P]."""
     totals: dict[str, Array] = field(default_factory=dict)
-    """Name -> sum over the steps since the last report [R]."""
+    """Name of a measurement -> its sum over the steps since the last report [R]."""
     steps: int = 0
+    """Steps since the last report."""
 
 
 @dataclass(frozen=True)
 class Watched(Estimator):
-    """Answer as `estimator` does, and record gradient_error, gradient_cosine, running_error and running_cosine."""
+    """Answer as `estimator` does, and record the error of its answers.
+
+    The observations are gradient_error, gradient_cosine, running_error and running_cosine.
+    """
 
     estimator: Estimator
 
@@ -48,7 +54,8 @@ class Watched(Estimator):
 
     @property
     def refers_to_places(self) -> bool:
-        return True  # the running sums have an entry for each weight
+        # The running sums have an entry for each weight.
+        return True
 
     def slots(self, batch_size: int) -> int:
         return self.estimator.slots(batch_size)
@@ -70,11 +77,10 @@ class Watched(Estimator):
         estimate = dense(answer)
         state.exact_sum = state.exact_sum + exact
         state.estimate_sum = state.estimate_sum + estimate
-        measured = {
-            **_compare("gradient", estimate, exact),
-            **_compare("running", state.estimate_sum, state.exact_sum),
-        }
-        state.totals = {name: state.totals.get(name, 0) + value for name, value in measured.items()}
+        of_step = _compare("gradient", estimate, exact)
+        of_sums = _compare("running", state.estimate_sum, state.exact_sum)
+        for name, value in (of_step | of_sums).items():
+            state.totals[name] = state.totals.get(name, 0) + value
         state.steps += 1
         return answer
 
@@ -82,28 +88,37 @@ class Watched(Estimator):
         return self.estimator.select(a, b, noise, step)
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        return self.estimator.overhead(
-            terms, kept, A
-        )  # watching is a measurement: it is not on the bill
+        # Watching is a measurement: it is not on the bill.
+        return self.estimator.overhead(terms, kept, A)
 
     def observations(self, state: WatchedState) -> dict[str, Array]:
-        means = {name: total / state.steps for name, total in state.totals.items()}
-        state.totals, state.steps = {}, 0
+        means = {}
+        for name, total in state.totals.items():
+            means[name] = total / state.steps
+        state.totals = {}
+        state.steps = 0
         return self.estimator.observations(state.inner) | means
 
 
 def _compare(name: str, estimate: Array, exact: Array) -> dict[str, Array]:
-    """Return error and cosine [R]; two zero gradients agree, a zero against anything else has cosine 0."""
+    """Return error and cosine [R] of two arrays [R, ...].
+
+    Two zero gradients agree; the cosine of a zero gradient and any other one is 0.
+    """
     xp = array_module(estimate, exact)
 
     def inner(u: Array, v: Array) -> Array:
         return (u * v).reshape(len(u), -1).sum(-1)
 
-    off, size = inner(estimate - exact, estimate - exact), inner(exact, exact)
+    difference = estimate - exact
+    off = inner(difference, difference)
+    size = inner(exact, exact)
     length = xp.sqrt(inner(estimate, estimate) * size)
     error = xp.sqrt(off / xp.where(size > 0, size, 1))
     cosine = inner(estimate, exact) / xp.where(length > 0, length, 1)
+    defined = (size > 0) | (off == 0)
+    differ = (length > 0) | (off > 0)
     return {
-        f"{name}_error": xp.where((size > 0) | (off == 0), error, xp.inf),
-        f"{name}_cosine": xp.where((length > 0) | (off > 0), cosine, 1),
+        f"{name}_error": xp.where(defined, error, xp.inf),
+        f"{name}_cosine": xp.where(differ, cosine, 1),
     }

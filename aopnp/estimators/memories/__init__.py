@@ -1,4 +1,7 @@
-"""Memories: what happens to the outer products that were not kept. A new one is one file and one line here."""
+"""Memories: the rules for the outer products that were not selected.
+
+A new memory is one file and one line in the table MEMORIES.
+"""
 
 from aopnp.estimators.memories.memory import Candidates, Memory
 from aopnp.estimators.memories.none import NoMemory

@@ -1,8 +1,8 @@
-"""The interface of a memory, which decides what happens to the outer products that are not selected.
+"""The interface of a memory: the rule for the outer products that are not selected.
 
-A memory offers candidates: this step's rows, perhaps merged with remembered ones. It learns which of
-them were selected, and answers with the gradient estimate. Its state is a dataclass of arrays that are
-updated in place.
+A memory offers candidates: this step's rows, perhaps merged with remembered ones. It learns which
+of them were selected, and answers with the gradient estimate. Its state is a dataclass of arrays
+that are updated in place.
 """
 
 from typing import Any, NamedTuple
@@ -44,13 +44,18 @@ class Memory:
         raise NotImplementedError
 
     def candidates(self, state: Any, x: Array, g: Array, lr: Array | None) -> Candidates:
-        """Merge x [R or 1, M, N] and g [R, M, P] of a step of size lr with remembered rows.
+        """Return x [R or 1, M, N] and g [R, M, P], merged with remembered rows, as candidates.
 
-        lr is [R or 1], or None where the step size does not change."""
+        lr is the size of this step [R or 1], or None where the step size does not change.
+        """
         raise NotImplementedError
 
     def keep(
-        self, state: Any, candidates: Candidates, selection: Selection, kept: OuterProducts
+        self,
+        state: Any,
+        candidates: Candidates,
+        selection: Selection,
+        kept: OuterProducts,
     ) -> Gradient:
         """Remember the rows that were not selected; return the gradient estimate [R, N, P]."""
         raise NotImplementedError
@@ -64,11 +69,11 @@ class Memory:
 
 
 def carry_over(decay: float | Array, lr_last: Array, lr: Array | None) -> Array:
-    """Return rho = sqrt(decay lr_last / lr) [R], the factor of remembered rows; then set lr_last to lr.
+    """Return rho = sqrt(decay lr_last / lr) [R], the factor of remembered rows; set lr_last to lr.
 
-    This factor keeps the step size out of the memory: the estimate times lr is the paper's update under
-    every schedule (arXiv 2110.09164, augment and remember). lr_last is [R], lr [R or 1], all on the
-    host; None: the step size has not changed. Raises ValueError unless lr > 0.
+    This factor keeps the step size out of the memory: the estimate times lr is the paper's update
+    under every schedule (arXiv 2110.09164, augment and remember). lr_last is [R], lr [R or 1], both
+    on the host; lr is None where the step size has not changed. Raises ValueError unless lr > 0.
     """
     if lr is None:
         lr = lr_last
@@ -84,5 +89,6 @@ def carry_over(decay: float | Array, lr_last: Array, lr: Array | None) -> Array:
 
 def check_decay(decay: float | Array) -> None:
     """Raise ValueError unless 0 <= decay <= 1 (a number or [R])."""
-    if not np.all((np.asarray(decay) >= 0) & (np.asarray(decay) <= 1)):
+    given = np.asarray(decay)
+    if not np.all((given >= 0) & (given <= 1)):
         raise ValueError(f"expected a memory decay from 0 to 1, got {decay}; 1 forgets nothing")

@@ -1,4 +1,7 @@
-"""No memory: what is not selected is lost. With it, AOP is plain approximate outer products."""
+"""No memory: outer products that are not selected are lost.
+
+With it, AOP is plain approximate outer products.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +13,7 @@ from aopnp.estimators.policies import Selection
 
 @dataclass(frozen=True)
 class NoMemory(Memory):
-    """Forget what was not selected."""
+    """Forget the rows that were not selected."""
 
     def start(self, x: Array, g: Array) -> tuple[()]:
         return ()
@@ -19,6 +22,10 @@ class NoMemory(Memory):
         return Candidates(x, g, None)
 
     def keep(
-        self, state: tuple[()], candidates: Candidates, selection: Selection, kept: OuterProducts
+        self,
+        state: tuple[()],
+        candidates: Candidates,
+        selection: Selection,
+        kept: OuterProducts,
     ) -> OuterProducts:
         return kept

@@ -1,9 +1,11 @@
-"""Error feedback: what was not applied arrives one step late, whole (Karimireddy et al. 2019, arXiv 1901.09847).
+"""Error feedback: the part of a gradient that was not applied arrives one step late, whole.
 
-    update_t = rho_t^2 E_{t-1} + sum over S of x_m g_m^T        E_t = sum over not-S of x_m g_m^T
+    update_t = rho_t^2 E_{t-1} + sum over S of x_m g_m^T
+    E_t      = sum over not-S of x_m g_m^T
 
-No cross terms: the updates plus E always equal the sum of the exact gradients. E costs a full product, so nothing
-is saved: this memory is the yardstick that shows what the row memory's shortcut costs.
+(Karimireddy et al. 2019, arXiv 1901.09847.) There are no cross terms: the updates plus E always
+equal the sum of the exact gradients. E costs a full product, so nothing is saved. This memory is
+the yardstick that shows the price of the row memory's shortcut.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from aopnp.estimators.policies import Selection
 
 @dataclass
 class ResidualState:
-    """What the residual memory holds."""
+    """The contents of a residual memory."""
 
     residual: Array
     """E: the sum of the outer products that were not selected at the last step [R, N, P]."""
@@ -29,7 +31,10 @@ class ResidualState:
 
 @dataclass(frozen=True)
 class ResidualMemory(Memory):
-    """Exact error feedback; `decay` (a number or [R]) shrinks the residual at each step. Ranks the fresh rows only."""
+    """Exact error feedback; `decay` (a number or [R]) shrinks the residual at each step.
+
+    Only the fresh rows are ranked.
+    """
 
     decay: float | Array = 1.0
     factored = False
@@ -38,8 +43,10 @@ class ResidualMemory(Memory):
         check_decay(self.decay)
 
     def start(self, x: Array, g: Array) -> ResidualState:
-        xp, (R, _, P) = array_module(x, g), g.shape
-        return ResidualState(xp.zeros((R, x.shape[-1], P), g.dtype), np.ones(R))
+        xp = array_module(x, g)
+        R, _, P = g.shape
+        N = x.shape[-1]
+        return ResidualState(xp.zeros((R, N, P), g.dtype), np.ones(R))
 
     def candidates(self, state: ResidualState, x: Array, g: Array, lr: Array | None) -> Candidates:
         rho = carry_over(self.decay, state.lr_last, lr)
@@ -53,14 +60,20 @@ class ResidualMemory(Memory):
         selection: Selection,
         kept: OuterProducts,
     ) -> Array:
-        xp = array_module(candidates.b)
+        a, b = candidates.a, candidates.b
+        xp = array_module(b)
         estimate = state.residual + kept.dense()
-        selected = selection.mask(candidates.b.shape[-2])
-        left = xp.where(selected[..., None], candidates.a.dtype.type(0), candidates.a)
-        state.residual = left.swapaxes(-1, -2) @ candidates.b
+        selected = selection.mask(b.shape[-2])
+        left = xp.where(selected[..., None], a.dtype.type(0), a)
+        state.residual = left.swapaxes(-1, -2) @ b
         return estimate
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        """The product of all that is left, and a residual of A B numbers that is scaled, read, added and written."""
+        """Return the cost of the product of all rows left, and of a residual of A B numbers.
+
+        The residual is scaled, read, added and written.
+        """
         n, _, B, _, itemsize = terms
-        return Overhead(2 * (n - kept) * A * B + 2 * A * B, 4 * itemsize * A * B)
+        product = 2 * (n - kept) * A * B
+        flops = product + 2 * A * B
+        return Overhead(flops, 4 * itemsize * A * B)

@@ -1,11 +1,12 @@
-"""The paper's memory: each batch slot adds up its rows until it is selected (arXiv 2110.09164, Mem-AOP-GD).
+"""The paper's memory: each slot of the batch adds up its rows until it is selected.
 
-    A = rho A_mem + X,  B = rho B_mem + G;    A_mem, B_mem = A, B with the selected rows set to zero
+    A = rho A_mem + X        B = rho B_mem + G
+    A_mem, B_mem = A, B with the selected rows set to zero
 
-The memory is per batch slot: row m meets whatever sample is in row m of the next batch, so the batch
-size is constant. One step loses nothing. Over several steps the added factors multiply each other,
-and cross terms x_t g_{t+1}^T appear that the exact gradients do not have: compare `ResidualMemory`
-and `QueueMemory`.
+(Mem-AOP-GD, arXiv 2110.09164.) The memory belongs to the slots of the batch: row m meets whatever
+sample is in row m of the next batch, so the batch size is constant. One step loses nothing. Over
+several steps the added factors multiply each other, and cross terms x_t g_{t+1}^T appear that the
+exact gradients do not have: compare `ResidualMemory` and `QueueMemory`.
 """
 
 from dataclasses import dataclass, field
@@ -29,8 +30,11 @@ class RowState:
     b: Array
     """Added output gradients [R, M, P]."""
     cleared: Array
-    """bool [R, M]: rows that were selected at the last step. They count as zero, whatever numbers a
-    and b still hold there: a flag is cheaper than a pass that sets them to zero."""
+    """bool [R, M]: rows that were selected at the last step.
+
+    They count as zero, whatever numbers a and b still hold there: a flag is cheaper than a pass
+    that sets them to zero.
+    """
     lr_last: Array = field(metadata={"host": True})
     """Step size of the last call [R], on the host."""
 
@@ -39,7 +43,8 @@ class RowState:
         xp = array_module(self.a)
         cleared = self.cleared[..., None]
         a = xp.where(cleared, self.a.dtype.type(0), self.a)
-        return a, xp.where(cleared, self.b.dtype.type(0), self.b)
+        b = xp.where(cleared, self.b.dtype.type(0), self.b)
+        return a, b
 
 
 @dataclass(frozen=True)
@@ -55,28 +60,42 @@ class RowMemory(Memory):
         check_decay(self.decay)
 
     def start(self, x: Array, g: Array) -> RowState:
-        xp, (R, M, P) = array_module(x, g), g.shape
-        a, b = xp.zeros((R, M, x.shape[-1]), x.dtype), xp.zeros((R, M, P), g.dtype)
-        return RowState(a, b, xp.ones((R, M), bool), np.ones(R))
+        xp = array_module(x, g)
+        R, M, P = g.shape
+        N = x.shape[-1]
+        a = xp.zeros((R, M, N), x.dtype)
+        b = xp.zeros((R, M, P), g.dtype)
+        cleared = xp.ones((R, M), bool)
+        return RowState(a, b, cleared, lr_last=np.ones(R))
 
     def candidates(self, state: RowState, x: Array, g: Array, lr: Array | None) -> Candidates:
         if g.shape != state.b.shape:
             raise ValueError(
-                f"expected [R, M, P] = {list(state.b.shape)} as at the first step (the memory is per "
-                f"batch slot), got {list(g.shape)}; keep the batch size constant (drop the last "
-                "partial batch) or initialise again"
+                f"expected [R, M, P] = {list(state.b.shape)} as at the first step (the memory is "
+                f"per batch slot), got {list(g.shape)}; keep the batch size constant (drop the "
+                "last partial batch) or initialise again"
             )
-        rho = carry_over(self.decay, state.lr_last, lr).astype(x.dtype)
+        rho = carry_over(self.decay, state.lr_last, lr)
+        rho = rho.astype(x.dtype)
         log_norms = accumulate(state.a, state.b, x, g, rho, state.cleared)
         return Candidates(state.a, state.b, log_norms)
 
     def keep(
-        self, state: RowState, candidates: Candidates, selection: Selection, kept: OuterProducts
+        self,
+        state: RowState,
+        candidates: Candidates,
+        selection: Selection,
+        kept: OuterProducts,
     ) -> OuterProducts:
         state.cleared = selection.mask(state.cleared.shape[-1])
         return kept
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        """One multiply-add for each number of a batch; batch and memory are read, the memory written."""
+        """Return the cost of one multiply-add for each number of a batch.
+
+        Batch and memory are read, and the memory is written.
+        """
         n, _, B, _, itemsize = terms
-        return Overhead(2 * n * (A + B), 3 * itemsize * n * (A + B))
+        flops = 2 * n * (A + B)
+        bytes_moved = 3 * itemsize * n * (A + B)
+        return Overhead(flops, bytes_moved)
