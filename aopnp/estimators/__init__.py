@@ -1,6 +1,7 @@
-"""Estimators of a sum of outer products: its scores, policies and memories, its factored result, its costs.
+"""Estimators of one sum of outer products, and everything that they are made of.
 
-A new estimator is one file and one line in this table.
+Scores, policies and memories are sub-packages; the factored result, the costs and the step are
+modules. A new estimator is one file and one line in the table ESTIMATORS.
 """
 
 from aopnp.estimators.aop import AOP

@@ -1,7 +1,10 @@
-"""Approximate outer products: score x policy x memory = estimator (Mem-AOP-GD, arXiv 2110.09164).
+"""Approximate outer products: score x policy x memory = estimator.
 
-candidates (A, B) = memory(X, G)        S = policy(score(A, B)), |S| = K
-estimate          = sum over S of weight_m a_m b_m^T        the memory keeps the rows outside S
+    candidates (A, B) = memory(X, G)
+    S                 = policy(score(A, B)), |S| = K
+    estimate          = sum over S of weight_m a_m b_m^T
+
+The memory keeps the rows outside S. (Mem-AOP-GD, arXiv 2110.09164.)
 """
 
 from dataclasses import dataclass
@@ -23,9 +26,10 @@ from aopnp.estimators.term_counts import TermCount, TermCounts, check_count, cou
 
 @dataclass(frozen=True)
 class AOP(Estimator):
-    """Keep K of n outer products by `policy` and `score`; `memory` decides about the others.
+    """Keep K of n outer products by `policy` and `score`; `memory` decides about the rest.
 
-    k is a number, an array [R] or a rule (`Ratio`). Where K = n the sum is exact, and nothing is scored.
+    k is a number, an array [R] or a rule (`Ratio`). Where K = n the sum is exact, and nothing is
+    scored.
     """
 
     policy: Policy
@@ -91,11 +95,7 @@ class AOP(Estimator):
         if k.everything and k.k[0] == n:
             return every_row(n, len(k.k), xp)
         if noise is None or noise.shape[-1] != n:
-            got = None if noise is None else list(noise.shape)
-            raise ValueError(
-                f"expected selection noise of shape [R or 1, {n}], got {got}; "
-                "draw it with epoch_noise, as fit does"
-            )
+            raise _wrong_noise(noise, n)
         log_norms = candidates.log_norms
         if log_norms is None:
             log_norms = self.score(candidates.a, candidates.b, noise)
@@ -104,15 +104,16 @@ class AOP(Estimator):
             log_norms = xp.where(xp.isneginf(log_norms), -xp.inf, scores)
         selection = self.policy(log_norms, noise, k.k)
         if k.partly_everything:
-            # If K = n, use all rows in their order, so that the product equals the exact one bit for
-            # bit. Not for a queue, whose candidates outnumber the rows.
+            # Where K = n, use all rows in their order, so that the product equals the exact one bit
+            # for bit. A queue offers more candidates than rows: there K < n, and nothing changes.
             return complete(selection, n, k.k == n)
         return selection
 
     def _counts(self, n: int, epoch: int, replicas: int) -> TermCounts:
-        # Asked in every step, while the answer changes with the epoch at most. Several threads ask
-        # where layers share an estimator.
-        known, asked = self._known, (n, epoch, replicas)
+        # Every step asks, while the answer changes with the epoch at most. Where layers share an
+        # estimator, several threads ask: each returns the counts that it found or made itself.
+        known = self._known
+        asked = (n, epoch, replicas)
         counts = known.get(asked)
         if counts is None:
             known.clear()
@@ -124,13 +125,26 @@ class AOP(Estimator):
         return {}
 
     def overhead(self, terms: Terms, kept: Array, A: float | Array) -> Overhead:
-        xp, (n, _, B, _, itemsize) = array_module(kept), terms
+        n, _, B, _, itemsize = terms
         scaling: float | Array = 0.0
         if getattr(self.policy, "scaled", False):
-            scaling = kept * xp.minimum(A, B)
+            scaling = kept * array_module(kept).minimum(A, B)
+        scoring = self.score.flops(n, A, B)
+        gathered = 2 * itemsize * kept * (A + B)
         memory = self.memory.overhead(terms, kept, A)
-        sampled = kept < n  # a sum that keeps all is neither scored nor gathered
-        return Overhead(
-            sampled * (self.score.flops(n, A, B) + scaling) + memory.flops,
-            sampled * (2 * itemsize * kept * (A + B)) + memory.bytes_moved,
-        )
+        # A sum that keeps all terms is neither scored nor gathered.
+        sampled = kept < n
+        flops = sampled * (scoring + scaling)
+        bytes_moved = sampled * gathered
+        return Overhead(flops + memory.flops, bytes_moved + memory.bytes_moved)
+
+
+def _wrong_noise(noise: Array | None, n: int) -> ValueError:
+    """Return the error of selection noise that has not one variate for each of n candidates."""
+    got = None
+    if noise is not None:
+        got = list(noise.shape)
+    return ValueError(
+        f"expected selection noise of shape [R or 1, {n}], got {got}; "
+        "draw it with epoch_noise, as fit does"
+    )

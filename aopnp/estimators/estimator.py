@@ -1,4 +1,4 @@
-"""The interface of an estimator: a cheaper answer to the question `A^T B`, a sum of outer products."""
+"""The interface of an estimator: a cheaper answer to `A^T B`, a sum of outer products."""
 
 from typing import Any
 
@@ -10,10 +10,11 @@ from aopnp.estimators.step import Step
 
 
 class Estimator:
-    """Estimate `X^T G = sum over m of x_m g_m^T`. An estimator is frozen; the layer keeps its state.
+    """Estimate `X^T G = sum over m of x_m g_m^T`.
 
-    The weight gradient is such a sum over the rows of a batch. The input gradient `G W^T` is one over
-    the outputs, with x_p a column of W and g_p one of G. The forward product is one over the inputs.
+    The weight gradient is such a sum over the rows of a batch. The input gradient `G W^T` is one
+    over the outputs, with x_p a column of W and g_p one of G. The forward product is one over the
+    inputs. An estimator is frozen; the layer keeps its state.
     """
 
     remembers: bool = False
@@ -48,16 +49,17 @@ class Estimator:
     ) -> Gradient:
         """Return the estimate [R, N, P] of X^T G and update `state` in place.
 
-        x [R or 1, M, N] and g [R, M, P] are the factors: for a weight gradient the layer's input and
-        the gradient of the mean loss at its output. noise [R or 1, slots] is standard Gumbel.
+        x [R or 1, M, N] and g [R, M, P] are the factors: for a weight gradient the layer's input
+        and the gradient of the mean loss at its output. noise [R or 1, slots] is standard Gumbel.
+        `expand`, if given, expands kept pairs into outer products.
         """
         raise NotImplementedError
 
     def select(self, a: Array, b: Array, noise: Array | None, step: Step) -> Selection | None:
         """Return which terms of `sum over i of a_i b_i^T` to keep, None for all.
 
-        a [R or 1, n, ...] and b [R, n, ...]. This is for a caller that multiplies by itself: a forward
-        product is differentiated through its sample.
+        a [R or 1, n, ...] and b [R, n, ...]. This method is for a caller that multiplies the kept
+        terms itself: a forward product is differentiated through its sample.
         """
         raise NotImplementedError
 

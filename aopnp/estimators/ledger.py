@@ -1,11 +1,12 @@
-"""The ledger: the cost of a layer's products, noted while they are made and added up when it is asked.
+"""The ledger: the cost of a layer's products, noted in every step and added up on request.
 
-    exact    n f flops for a sum of n terms of f flops each (f = 2 A B for outer products of A and B numbers)
+    exact    n f flops for a sum of n terms of f flops each
     sampled  |S| f flops + overhead (scores, rescaling, memory); |S| (A + B) numbers gathered
 
-One multiply-add is two flops (Adelman et al. 2021, arXiv 1805.08079). Bytes count the gathered
-numbers and the traffic of a memory, not the reads of the products. Biases, activations, losses and
-optimisers cost the same for every estimator and are left out.
+f is 2 A B for outer products of A and B numbers: one multiply-add is two flops (Adelman et al.
+2021, arXiv 1805.08079). Bytes count the gathered numbers and the traffic of a memory, not the reads
+of the products. Biases, activations, losses and optimisers cost the same for every estimator and
+are left out.
 """
 
 from collections.abc import Mapping
@@ -14,14 +15,23 @@ from typing import NamedTuple, Protocol
 from aopnp.arrays.backend import Array, array_module
 
 SPENT = ("flops", "exact_flops", "overhead_flops", "bytes_moved")
-"""The entries of a bill: all flops, flops of the exact product, flops outside the products, bytes."""
+"""The entries of a bill.
+
+All flops, the flops of the exact product, the flops outside the products, and the bytes moved.
+"""
 
 LONGEST = 4096
-"""Entries after which a tally adds up, so that a loop that never asks does not fill the memory."""
+"""Number of entries after which a tally adds up.
+
+A loop that never asks for the costs does not fill the memory.
+"""
 
 
 class Terms(NamedTuple):
-    """A sum as the ledger sees it: n terms, each of a vector of A numbers (input side) and one of B."""
+    """A sum as the ledger sees it: n terms, each a pair of vectors of A and B numbers.
+
+    The vector of A numbers is the one on the input side.
+    """
 
     n: int
     A: int
@@ -42,7 +52,7 @@ class Entry(NamedTuple):
 
 
 class Overhead(NamedTuple):
-    """Costs outside the product of the kept terms: numbers, or one for each step and replica [T, R]."""
+    """Costs outside the product of the kept terms; numbers, or arrays [T, R] over T steps."""
 
     flops: float | Array = 0.0
     bytes_moved: float | Array = 0.0
@@ -72,36 +82,45 @@ class Tally:
         for entry in self.entries:
             by_terms.setdefault(entry.terms, []).append(entry)
         self.entries = []
-        costs = [_cost(spender, like, terms, steps) for terms, steps in by_terms.items()]
-        self._totals = add_up(self._totals, *costs)
+        for terms, steps in by_terms.items():
+            cost = _cost(spender, like, terms, steps)
+            self._totals = add_up(self._totals, cost)
 
     def spent(self, spender: Spender, like: Array) -> dict[str, Array]:
         """Return the totals by the names of SPENT, float64 [R], and begin anew."""
         self.add_up(spender, like)
-        totals, self._totals = self._totals, {}
+        totals = self._totals
+        self._totals = {}
         return totals
 
 
 def _cost(spender: Spender, like: Array, terms: Terms, steps: list[Entry]) -> dict[str, Array]:
-    xp, R = array_module(like), len(like)
-
-    def stacked(values: list[Array | None], default: float) -> Array:
-        """Return the values of all steps [T, R], with `default` in the place of None."""
-        if all(value is None for value in values):
-            return xp.full((len(values), R), default)
-        rest = xp.full(R, default)
-        return xp.stack([rest if value is None else value.astype(float) for value in values])
-
-    kept = stacked([step.kept for step in steps], float(terms.n))
-    share = stacked([step.share for step in steps], 1.0)
+    """Return the bill of T steps with equal terms, each entry summed over the steps [R]."""
+    kept = _by_step([step.kept for step in steps], float(terms.n), like)
+    share = _by_step([step.share for step in steps], 1.0, like)
     overhead = spender.overhead(terms, kept, terms.A * share)
+    exact_flops = float(terms.n * terms.flops)
     of_steps = {
         "flops": kept * share * terms.flops + overhead.flops,
-        "exact_flops": xp.full(kept.shape, float(terms.n * terms.flops)),
+        "exact_flops": array_module(like).full(kept.shape, exact_flops),
         "overhead_flops": overhead.flops + 0 * kept,
         "bytes_moved": overhead.bytes_moved + 0 * kept,
     }
     return {name: values.sum(0) for name, values in of_steps.items()}
+
+
+def _by_step(values: list[Array | None], default: float, like: Array) -> Array:
+    """Return the values of T steps as one array [T, R], with `default` in the place of None."""
+    xp, R = array_module(like), len(like)
+    if all(value is None for value in values):
+        return xp.full((len(values), R), default)
+    rows = []
+    for value in values:
+        if value is None:
+            rows.append(xp.full(R, default))
+        else:
+            rows.append(value.astype(float))
+    return xp.stack(rows)
 
 
 def add_up(*costs: Mapping[str, Array]) -> dict[str, Array]:

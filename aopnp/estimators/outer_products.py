@@ -1,7 +1,7 @@
 """A gradient in factored form: a sum of outer products that has not been multiplied out yet.
 
-The weight gradient of a dense layer is `sum over k of a_k b_k^T`. Plain SGD adds it straight into the
-weights, without a temporary of their size; other optimisers ask for the matrix with `dense`.
+The weight gradient of a dense layer is `sum over k of a_k b_k^T`. Plain SGD adds it straight into
+the weights, without a temporary of their size; other optimisers ask for the matrix with `dense`.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,9 +27,10 @@ class OuterProducts:
     count: Array
 
     def dense(self) -> Array:
-        """Return the sum as a matrix [R, N, P], which lies in memory as a layer stores its weights."""
-        shape = len(self.b), self.b.shape[-1], self.a.shape[-1]
-        out: Array = array_module(self.b).zeros(shape, self.b.dtype).swapaxes(-1, -2)
+        """Return the sum as a matrix [R, N, P], laid out as a layer stores its weights."""
+        R, N, P = len(self.b), self.a.shape[-1], self.b.shape[-1]
+        out: Array = array_module(self.b).zeros((R, P, N), self.b.dtype)
+        out = out.swapaxes(-1, -2)
         self.add_to(out, 1.0)
         return out
 
@@ -37,7 +38,8 @@ class OuterProducts:
         """w [R, N, P] += scale [R] (on the host) times this sum, in place."""
         scales = np.array(scale, np.float64, ndmin=1)
         transposed = w.swapaxes(-1, -2)
-        if transposed.flags.c_contiguous:  # as a dense layer stores its weights
+        # A dense layer stores its weights as [R, P, N].
+        if transposed.flags.c_contiguous:
             add_outer_products(transposed, self.b, self.a, scales, self.count)
         else:
             add_outer_products(w, self.a, self.b, scales, self.count)
@@ -45,7 +47,7 @@ class OuterProducts:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The gradients of unlike estimators, each for its slice of the replicas."""
+    """The gradients of several estimators, each for its slice of the replicas."""
 
     parts: Sequence[tuple[slice, "Gradient"]]
 
@@ -68,8 +70,8 @@ Gradient: TypeAlias = Array | OuterProducts | SideBySide
 Expand: TypeAlias = Callable[[OuterProducts], OuterProducts]
 """Expands kept pairs of vectors into outer products.
 
-For a convolution by example, a pair (image, output gradient) expands to the outer products of all its
-patches. None in the place of a function: each pair is one outer product.
+For a convolution by example, a pair (image, output gradient) expands to the outer products of all
+its patches. None in the place of a function: each pair is one outer product.
 """
 
 
@@ -81,11 +83,13 @@ def dense(gradient: Gradient) -> Array:
 
 
 def multiplied(gradient: Gradient, n: int, replicas: int) -> Array:
-    """Return how many of n outer products `gradient` multiplies, int64 [R]; a matrix stands for all n."""
+    """Return how many of n outer products `gradient` multiplies, int64 [R]: all n for a matrix."""
     if isinstance(gradient, OuterProducts):
         return gradient.count
     if isinstance(gradient, SideBySide):
-        counts = [multiplied(part, n, at.stop - at.start) for at, part in gradient.parts]
+        counts = []
+        for where, part in gradient.parts:
+            counts.append(multiplied(part, n, where.stop - where.start))
         return array_module(*counts).concatenate(counts)
     return array_module(gradient).full(replicas, n)
 

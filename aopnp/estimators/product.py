@@ -1,4 +1,4 @@
-"""One sum of outer products in a layer: its estimator, and the estimator's state, noise and costs."""
+"""One sum of outer products in a layer: its estimator, with state, selection noise and costs."""
 
 import copy
 from typing import Any
@@ -16,25 +16,30 @@ from aopnp.estimators.step import Step
 class Product:
     """`A^T B = sum over i of a_i b_i^T`, which `estimator` answers for in training steps.
 
-    The sum has `terms` terms where the layer fixes their number, else one for each row of the batch.
-    `noise` names the stream of its selection noise: every product of a layer has one of its own.
+    The sum has `terms` terms where the layer fixes their number, else one for each row of the
+    batch. `noise` names the stream of its selection noise: no two products of a layer share one.
     """
 
     expand: Expand | None = None
     """Expands kept pairs into outer products; None: each pair is one."""
     flops: int | None = None
-    """Flops of one term; None: 2 N P, those of one outer product."""
+    """Flops of one term; None: the 2 N P flops of one outer product."""
     inputs: int | None = None
-    """Entries of a whole vector a_i; None: all that it has. For the ledger, as is `share`."""
+    """Entries of a whole vector a_i, for the ledger; None: all that the given vectors have."""
     share: Array | None = None
-    """Share of the entries of a_i that a sampled forward product kept [R]; None: all."""
+    """Share of the entries of a_i that a sampled forward product kept [R], for the ledger.
+
+    None: all.
+    """
     rows: int | None = 1
     """Rows that an example contributes; None: not known before a forward pass."""
 
     def __init__(
         self, estimator: Estimator, terms: int | None = None, noise: Purpose = Purpose.SELECTION
     ) -> None:
-        self.estimator, self.terms, self.noise = estimator, terms, noise
+        self.estimator = estimator
+        self.terms = terms
+        self.noise = noise
         self._draws = estimator.slots(1) > 0
         self.forget()
 
@@ -48,7 +53,8 @@ class Product:
     def exact_copy(self) -> "Product":
         """Return the same sum with the exact estimator, without state and costs."""
         twin = copy.copy(self)
-        twin.estimator, twin._draws = Exact(), False
+        twin.estimator = Exact()
+        twin._draws = False
         twin.forget()
         return twin
 
@@ -73,9 +79,14 @@ class Product:
 
         a [R or 1, n, ...] and b [R, n, ...].
         """
-        selection = self.estimator.select(a, b, self._noise_of(step), step)
-        terms = Terms(b.shape[1], a[0, 0].size, b[0, 0].size, flops, b.dtype.itemsize)
-        self.count(terms, b, None if selection is None else selection.count)
+        noise = self._noise_of(step)
+        selection = self.estimator.select(a, b, noise, step)
+        kept = None
+        if selection is not None:
+            kept = selection.count
+        A, B = a[0, 0].size, b[0, 0].size
+        terms = Terms(b.shape[1], A, B, flops, b.dtype.itemsize)
+        self.count(terms, b, kept)
         return selection
 
     def count_exact(self, n: int, A: int, B: int, like: Array) -> None:
@@ -83,7 +94,8 @@ class Product:
 
         `like` [R, ...] gives the number of replicas, the device and the size of a number.
         """
-        self.count(Terms(n, A, B, 2 * A * B, like.dtype.itemsize), like, None, self.share)
+        terms = Terms(n, A, B, 2 * A * B, like.dtype.itemsize)
+        self.count(terms, like, None, self.share)
 
     def count(
         self, terms: Terms, like: Array, kept: Array | None, share: Array | None = None
@@ -108,11 +120,14 @@ class Product:
         return self.estimator.slots(batch_size * (self.rows or 1))
 
     def products(self) -> dict[str, "Product"]:
-        """Return itself: in `Step.noise` a product may be the key, or a layer of several."""
+        """Return this product alone, as a layer returns all of its products.
+
+        A key of `Step.noise` is a product, or a layer of several products.
+        """
         return {"": self}
 
     def _noise_of(self, step: Step) -> Array | None:
-        """Return this product's selection noise [R or 1, slots] in a step; None where there is none."""
+        """Return this product's selection noise [R or 1, slots] in a step; None without noise."""
         if not self._draws:
             return None
         if self in step.noise:
@@ -129,8 +144,10 @@ class Product:
             return {}
         bill = self.tally.spent(self.estimator, self._like)
         if self.extra_flops:
-            flops = array_module(self._like).full(len(self._like), float(self.extra_flops))
-            bill = add_up({"flops": flops, "overhead_flops": flops}, bill)
+            xp, R = array_module(self._like), len(self._like)
+            flops = xp.full(R, float(self.extra_flops))
+            extra = {"flops": flops, "overhead_flops": flops}
+            bill = add_up(extra, bill)
         self.extra_flops = 0
         return bill
 
@@ -145,7 +162,7 @@ def _part(noise: Array, products: list[Product], wanted: Product) -> Array:
     """Return the part of a layer's noise that belongs to the product `wanted`.
 
     The parts lie one after another. Only the last product sums over the rows of the batch; it takes
-    what the others leave.
+    all variates that are left.
     """
     start = 0
     for product in products:
@@ -154,4 +171,5 @@ def _part(noise: Array, products: list[Product], wanted: Product) -> Array:
         start += product.slots(0)
     if wanted is products[-1]:
         return noise[..., start:]
-    return noise[..., start : start + wanted.slots(0)]
+    end = start + wanted.slots(0)
+    return noise[..., start:end]

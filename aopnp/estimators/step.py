@@ -1,4 +1,4 @@
-"""The step that a pass through the network belongs to: its number, step size, noise and loss."""
+"""The training step that a pass through the network belongs to: number, size, noise and loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,13 +28,13 @@ class Step:
     lr: Array | None = None
     """Step size of every replica [R] (or [1] for all), on the host.
 
-    None: the optimiser takes its own, and memories see a constant step size.
+    None: the optimiser uses its step size `lr`, and memories see a constant step size.
     """
     noise: Mapping[Any, Array] = field(default_factory=dict)
-    """Selection noise, Gumbel variates [R or 1, slots], of each product that wants some.
+    """Selection noise of each product that draws: Gumbel variates [R or 1, slots].
 
-    A layer may be the key, too: the noise of its products one after another, in the order of
-    `Layer.products`.
+    A layer may be the key, too: then the noise of its products lies one after another, in the order
+    of `Layer.products`.
     """
     training: bool = False
     epoch: int = 1
@@ -42,7 +42,7 @@ class Step:
     loss: OutputLoss | None = None
     """The loss of this batch; only a backward pass has one."""
     group_lr: Mapping[str, Array] = field(default_factory=dict)
-    """Step sizes of the parameter groups that have one of their own: group -> [R or 1]."""
+    """Step sizes of the parameter groups that do not use `lr`: group -> [R or 1]."""
 
     def lr_of(self, group: str) -> Array | None:
         """Return the step size of the parameters of a group [R or 1]."""

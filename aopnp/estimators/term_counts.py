@@ -2,8 +2,8 @@
 
     k = min(max(trunc(n ratio), minimal), n)            (Adelman et al. 2021, arXiv 1805.08079)
 
-The floating-point product is truncated, not rounded, as published: 100 * 0.29 keeps 28. A layer with
-n <= minimal terms is exact.
+The floating-point product is truncated, not rounded, as published: 100 * 0.29 keeps 28. A layer
+with n <= minimal terms is exact.
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,10 @@ class TermCounts(NamedTuple):
 
 
 def counts_of(count: TermCount, n: int, epoch: int, replicas: int) -> TermCounts:
-    """Return how many of n terms `count` keeps. Raises ValueError where a fixed K is larger than n."""
+    """Return how many of n terms `count` keeps.
+
+    Raises ValueError where a fixed K is larger than n.
+    """
     if isinstance(count, CountRule):
         count = count(n, epoch)  # type: ignore[assignment]
     k = replica_values(count, replicas, np.int64)  # type: ignore[arg-type]
@@ -103,5 +106,6 @@ def counts_of(count: TermCount, n: int, epoch: int, replicas: int) -> TermCounts
 
 
 def _check_ratio(ratio: float | Array) -> None:
-    if not np.all((np.asarray(ratio) >= 0) & (np.asarray(ratio) <= 1)):
+    given = np.asarray(ratio)
+    if not np.all((given >= 0) & (given <= 1)):
         raise ValueError(f"expected a ratio from 0 to 1, got {ratio}; 1 keeps every outer product")

@@ -2,8 +2,8 @@
 
     keep the K rows of the largest keys        key_m = alpha log|x_m g_m^T| + beta Gumbel_m
 
-The policies are those of arXiv 2110.09164, section 3, and one more. (1, 0) keeps the largest outer
-products; (0, 1) keeps any K rows, uniformly. (2, 1) draws K rows one after another without
+topk, weightedk and randk are the policies of arXiv 2110.09164, section 3. (1, 0) keeps the largest
+outer products; (0, 1) keeps any K rows, uniformly. (2, 1) draws K rows one after another without
 replacement, each with probability proportional to the *squared* norm, which is the paper's score
 (exponential or Gumbel keys draw so: Efraimidis and Spirakis 2006). (1, 1) does the same with the
 norm itself (arXiv 1805.08079). Nothing is rescaled by M/K.
