@@ -1,12 +1,13 @@
-"""The properties as a public kit: laws and Hypothesis strategies to run against any implementation.
+"""A public kit of properties: laws and Hypothesis strategies to run against any implementation.
 
     from aopnp.verify import laws, library, trials
 
     @given(trials(["row"]))
     def test_conservation(trial):
-        laws.conservation(my_implementation, *trial)        # as it holds for `library`
+        laws.conservation(my_implementation, *trial)
 
-Needs Hypothesis: `pip install 'aopnp[verify]'`.
+The law holds for `library`, the implementation of this library. The kit needs Hypothesis:
+`pip install 'aopnp[verify]'`.
 """
 
 from aopnp.verify import adjoint, laws, sampling, spellings

@@ -1,10 +1,16 @@
-"""Mem-AOP-GD as the paper writes it, with the step size inside the memory: an independent oracle.
+"""Mem-AOP-GD as the paper writes it, in plain loops over rows: an independent oracle.
 
-    A = A_mem + sqrt(lr) X,  B = B_mem + sqrt(lr) G,  dW = sum over S of a_m b_m^T
-    A_mem, B_mem = sqrt(decay) (A, B) with the rows of S set to zero                (arXiv 2110.09164)
+    1  augment     A = A_mem + sqrt(lr) X        B = B_mem + sqrt(lr) G
+    2  score       score_m = |a_m|^2 |b_m|^2, the squared norm of a_m b_m^T
+    3  select      S = K of the M rows
+    4  update      dW = sum over m in S of a_m b_m^T
+    5  remember    A_mem, B_mem = sqrt(decay) (A, B) with the rows of S set to zero
+    6  bias        db = lr times the sum over all m of g_m, always exact
 
-The library keeps the step size outside (`aopnp.estimators.memories.memory.carry_over`); both must apply the same dW.
-One network, plain loops over rows, nothing shared with the library.
+(arXiv 2110.09164.) X [M, N] are the inputs of a dense layer, and G [M, P] are the gradients at its
+outputs. Here the step size lr is inside the memory. The library keeps it outside
+(`aopnp.estimators.memories.memory.carry_over`); both must apply the same dW. There is one network,
+and nothing is shared with the library. Line 6 needs no memory and is not in this file.
 """
 
 import numpy as np
@@ -13,21 +19,40 @@ from aopnp.arrays.backend import Array
 
 
 class PaperMemory:
-    """The state of one dense layer of N inputs and P outputs for batches of M rows."""
+    """The memory of one dense layer of N inputs and P outputs, for batches of M rows."""
 
     def __init__(self, M: int, N: int, P: int, decay: float) -> None:
-        self.a, self.b, self.decay = np.zeros((M, N)), np.zeros((M, P)), decay
+        self.A_mem = np.zeros((M, N))
+        self.B_mem = np.zeros((M, P))
+        self.decay = decay
 
-    def update(self, x: Array, g: Array, lr: float, k: int, alpha: float, noise: Array) -> Array:
-        """Return dW [N, P], what to subtract from the weights, for x [M, N], g [M, P] and a step of size lr.
+    def update(self, X: Array, G: Array, lr: float, K: int, alpha: float, noise: Array) -> Array:
+        """Return dW [N, P], to be subtracted from the weights, for one batch X [M, N] and G [M, P].
 
-        Rows are ranked by `alpha log|a_m b_m^T| + noise[m]`, ties to the lower row.
+        Row m has the key `alpha log|a_m b_m^T| + noise[m]`. The policy topk is alpha = 1 with noise
+        0; weightedk is alpha = 2, and randk alpha = 0, both with standard Gumbel noise [M].
         """
-        a, b = self.a + np.sqrt(lr) * x, self.b + np.sqrt(lr) * g
-        keys = [
-            alpha * np.log(np.linalg.norm(np.outer(a[m], b[m]))) + noise[m] for m in range(len(x))
-        ]
-        selected = sorted(range(len(x)), key=lambda m: (-keys[m], m))[:k]
-        self.a, self.b = np.sqrt(self.decay) * a, np.sqrt(self.decay) * b
-        self.a[selected], self.b[selected] = 0, 0
-        return np.sum([np.outer(a[m], b[m]) for m in selected], axis=0)
+        M = len(X)
+
+        # Line 1, augment: add the rows of this batch to the remembered rows.
+        A = self.A_mem + np.sqrt(lr) * X
+        B = self.B_mem + np.sqrt(lr) * G
+
+        # Line 2, score: the norm of every outer product, which is the square root of its score.
+        norms = [np.linalg.norm(np.outer(A[m], B[m])) for m in range(M)]
+
+        # Line 3, select: the K rows with the largest keys; ties go to the lower row.
+        keys = [alpha * np.log(norms[m]) + noise[m] for m in range(M)]
+        best_first = sorted(range(M), key=lambda m: (-keys[m], m))
+        S = best_first[:K]
+
+        # Line 4, update: K outer products instead of M.
+        dW = np.sum([np.outer(A[m], B[m]) for m in S], axis=0)
+
+        # Line 5, remember: the rows of S are applied, and all other rows stay in the memory.
+        self.A_mem = np.sqrt(self.decay) * A
+        self.B_mem = np.sqrt(self.decay) * B
+        self.A_mem[S] = 0
+        self.B_mem[S] = 0
+
+        return dW

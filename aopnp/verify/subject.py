@@ -1,7 +1,8 @@
-"""What the laws are pointed at: one implementation of approximate outer products, seen step by step.
+"""The subject of the laws: one implementation of approximate outer products, seen step by step.
 
-To verify your own implementation, write a class with a `step` method and a function that makes a fresh one for a
-`Setting`; then run the laws of `aopnp.verify.laws` on that function. `library` does so for this library.
+To verify your implementation, write a class with a `step` method and a function that makes a fresh
+object of it for a `Setting`. Then run the laws of `aopnp.verify.laws` on that function. For this
+library the function is `library`.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,10 @@ from aopnp.estimators.step import Step
 
 
 class Setting(NamedTuple):
-    """Which estimator: names as in POLICIES and MEMORIES; capacity is for the queue only."""
+    """The choice of an estimator: names as in POLICIES and MEMORIES.
+
+    `capacity` is for the queue only.
+    """
 
     policy: str
     k: int
@@ -29,28 +33,37 @@ class Setting(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one step is given."""
+    """The arguments of one step."""
 
     x: Array
     """Inputs [R, M, N]."""
     g: Array
     """Output gradients [R, M, P]."""
     noise: Array
-    """Standard Gumbel noise float64 [R, slots], one for each candidate row; the M fresh rows come last."""
+    """Standard Gumbel noise float64 [R, slots], one variate for each candidate row.
+
+    The M fresh rows come last.
+    """
     lr: float = 1.0
 
 
 class Outcome(NamedTuple):
-    """What one step did."""
+    """The results of one step."""
 
     gradient: Array
     """The estimate [R, N, P] of X^T G (the step size not multiplied in)."""
     rows: Array
     """Selected candidates int [R, K], in any order; a queue's slots come before the fresh rows."""
     owed: Array
-    """What the memory still holds, multiplied out [R, N, P]: A_mem^T B_mem, the residual, the queued products; or 0."""
+    """The contents of the memory after the step, multiplied out [R, N, P].
+
+    That is A_mem^T B_mem, the residual, the sum of the queued products, or 0 without memory.
+    """
     memory: tuple[Array, Array] | None = None
-    """Row memory only: A_mem [R, M, N] and B_mem [R, M, P] after the step, before the next decay."""
+    """A_mem [R, M, N] and B_mem [R, M, P] after the step, before the next decay.
+
+    Row memory only.
+    """
 
 
 class Subject(Protocol):
@@ -62,63 +75,77 @@ class Subject(Protocol):
 
 
 Maker: TypeAlias = Callable[[Setting], Subject]
-"""Makes a subject with empty memory."""
+"""A function that makes a subject with an empty memory."""
 
 
 @dataclass
 class LibrarySubject:
-    """An estimator of this library as a subject; `selections` are those of the last step, one for each AOP inside."""
+    """An estimator of this library as a subject."""
 
     estimator: Estimator
     selections: list[Selection] = field(default_factory=list)
+    """The selections of the last step, one for each AOP inside the estimator."""
     state: Any = None
 
     def step(self, batch: Batch) -> Outcome:
         """Do one step of the estimator."""
+        x, g, noise, lr = batch
+        R, M, _ = g.shape
         if self.state is None:
-            self.state = self.estimator.start(batch.x, batch.g)
+            self.state = self.estimator.start(x, g)
         self.selections.clear()
-        step = Step(lr=np.full(len(batch.g), batch.lr))
-        gradient = dense(self.estimator(batch.x, batch.g, self.state, batch.noise, step)).copy()
-        chosen = self.selections or [
-            every_row(batch.g.shape[1], len(batch.g))
-        ]  # K = M: nobody was asked
-        rows = chosen[0].rows if len(chosen) == 1 else np.empty(0)
-        memory = self.state.rows() if isinstance(self.state, RowState) else None
+        step = Step(lr=np.full(R, lr))
+        gradient = dense(self.estimator(x, g, self.state, noise, step)).copy()
+        # Where K = M, no policy was asked.
+        chosen = self.selections or [every_row(M, R)]
+        rows = np.empty(0)
+        if len(chosen) == 1:
+            rows = chosen[0].rows
+        memory = None
+        if isinstance(self.state, RowState):
+            memory = self.state.rows()
         return Outcome(gradient, rows, owed(self.state, gradient), memory)
 
 
 def owed(state: Any, like: Array) -> Array:
-    """Return what a memory's state still holds, multiplied out [R, N, P]."""
+    """Return the contents of a memory's state, multiplied out [R, N, P].
+
+    `like` [R, N, P] gives the shape where there is no memory.
+    """
     if isinstance(state, RowState):
         a, b = state.rows()
         return a.swapaxes(-1, -2) @ b
     if isinstance(state, QueueState):
         return state.x.swapaxes(-1, -2) @ state.g
-    return state.residual.copy() if isinstance(state, ResidualState) else np.zeros_like(like)
+    if isinstance(state, ResidualState):
+        return state.residual.copy()
+    return np.zeros_like(like)
 
 
 def library(setting: Setting) -> LibrarySubject:
-    """Make this library's implementation of `setting`."""
+    """Return this library's implementation of `setting`."""
     selections: list[Selection] = []
-    return LibrarySubject(
-        library_estimator(setting, recorded(POLICIES[setting.policy], selections)), selections
-    )
+    policy = recorded(POLICIES[setting.policy], selections)
+    return LibrarySubject(library_estimator(setting, policy), selections)
 
 
 def library_estimator(setting: Setting, policy: Policy | None = None) -> AOP:
-    """Return this library's estimator for `setting`, perhaps with another policy object."""
-    knobs: dict[str, Any] = {} if setting.memory == "none" else {"decay": setting.decay}
+    """Return this library's estimator for `setting`; `policy` replaces the policy of that name."""
+    options: dict[str, Any] = {}
+    if setting.memory != "none":
+        options["decay"] = setting.decay
     if setting.memory == "queue":
-        knobs["capacity"] = setting.capacity
-    return AOP(policy or POLICIES[setting.policy], setting.k, MEMORIES[setting.memory](**knobs))
+        options["capacity"] = setting.capacity
+    memory = MEMORIES[setting.memory](**options)
+    return AOP(policy or POLICIES[setting.policy], setting.k, memory)
 
 
 def recorded(policy: Policy, selections: list[Selection]) -> Policy:
     """Return a policy that picks as `policy` does and appends each selection to `selections`."""
 
     def pick(log_norms: Array, noise: Array, k: Array) -> Selection:
-        selections.append(policy(log_norms, noise, k))
-        return selections[-1]
+        selection = policy(log_norms, noise, k)
+        selections.append(selection)
+        return selection
 
     return pick
