@@ -1,11 +1,11 @@
-"""Automatic K: the fewest terms for which sampling adds a given share of the mini-batch's variance.
+"""Automatic K: the fewest terms for which sampling adds little to the variance of the mini-batch.
 
     V(k) = sum of (1 - p_i) / p_i w_i^2,  p = min(1, w / c),  sum of p = k
     S    = M / (M - 1) (sum of w_i^2 - |X^T G|^2 / M),  w_i = |x_i| |g_i|
     k    = the smallest integer with V(k) <= share S
 
-V is the variance of water-filled sampling. S is the variance of a sum of M independent terms, which
-the mini-batch has in any case.
+V is the variance that water-filled sampling adds. S is the variance of a sum of M independent
+terms, which the mini-batch has in any case. Sampling may add at most the given share of it.
 
 The idea is that of VCAS (Wang et al., ICLR 2024, arXiv 2402.17227; here only its half that samples
 weight gradients). VCAS estimates both variances by Monte Carlo in additional passes, and moves its
@@ -57,7 +57,7 @@ class AutomaticState:
 
 @dataclass(frozen=True)
 class Automatic(Estimator):
-    """AOP(bernoulli, k), with a k for which sampling adds `share` of the mini-batch's variance.
+    """AOP(bernoulli, k), with a k for which sampling adds at most `share` of the batch's variance.
 
     `share` is a number or [R]. k is chosen again every `every` steps: the first step, and each step
     with an index that is a multiple of `every`, makes the exact product and answers with it. Then k

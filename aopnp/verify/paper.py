@@ -27,7 +27,7 @@ class PaperMemory:
         self.decay = decay
 
     def update(self, X: Array, G: Array, lr: float, K: int, alpha: float, noise: Array) -> Array:
-        """Return dW [N, P], to be subtracted from the weights, for one batch X [M, N] and G [M, P].
+        """Return dW [N, P], to subtract from the weights, for X [M, N], G [M, P] and step size lr.
 
         Row m has the key `alpha log|a_m b_m^T| + noise[m]`. The policy topk is alpha = 1 with noise
         0; weightedk is alpha = 2, and randk alpha = 0, both with standard Gumbel noise [M].

@@ -18,8 +18,8 @@ def wrong(log_norms: Array) -> Array:
 def relative(log_norms: Array) -> Array:
     """Return w / max(w) [R, n], 0 at FLOOR and in empty slots.
 
-    In a replica with rows that are NaN or +inf, these rows get 1 and all other rows 0: they are
-    always selected, and the failure is visible.
+    In a replica with rows that are NaN or +inf, these rows get 1 and all other rows 0: a row that
+    went wrong has infinite weight, and the failure must not hide.
     """
     xp = array_module(log_norms)
     bad = wrong(log_norms)

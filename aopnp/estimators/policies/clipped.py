@@ -1,11 +1,11 @@
 """Independent sampling with clipped probabilities (Bernoulli-CRS, arXiv 1805.08079).
 
     p = (1 - epsilon) min(1, K w / W) + epsilon / n        weight 1 / p
+    E|S| = (1 - epsilon) sum of min(1, K w / W) + epsilon
 
-W is the sum of the scores w. Nothing makes up for the clipping: E|S| is
-(1 - epsilon) sum of min(1, K w / W) + epsilon, often well below K. The mixing comes after the
-clipping, so that even a row of clipped probability 1 is dropped with probability up to
-epsilon (1 - 1 / n).
+W is the sum of the scores w. Nothing makes up for the clipping, and E|S| is often well below K. The
+mixing comes after the clipping, so that even a row of clipped probability 1 is dropped with
+probability up to epsilon (1 - 1 / n).
 """
 
 from dataclasses import dataclass

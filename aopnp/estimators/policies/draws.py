@@ -49,7 +49,7 @@ def first_of(rows: Array, weights: Array, count: Array) -> Selection:
 def subset(kept: Array, weights: Array, most: int) -> Selection:
     """Return the Selection of the rows where `kept` [R, n] is true, in increasing order.
 
-    The rows have their weights of `weights` [R, n]. Only the first `most` of them are taken.
+    A row has its weight in `weights` [R, n]. Of more than `most` rows only the first are taken.
     """
     xp = array_module(kept, weights)
     R, n = kept.shape
