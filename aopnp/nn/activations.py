@@ -45,14 +45,23 @@ class Tanh(Activation):
 
 
 class Sigmoid(Activation):
-    """`1 / (1 + exp(-x))`, J = y (1 - y); written with tanh, which cannot overflow."""
+    """`y = 1 / (1 + exp(-x))`, J = y (1 - y).
+
+        e = exp(-|x|)        y = exp(min(x, 0)) / (1 + e)        J = e / (1 + e)^2
+
+    The numerator of y is 1 for x >= 0 and exp(x) for x < 0. Nothing overflows and nothing cancels:
+    y and J keep their relative accuracy however close to 0 they are.
+    """
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
-        self.y = (1 + array_module(x).tanh(x / 2)) / 2
-        return self.y
+        xp = array_module(x)
+        e = xp.exp(-abs(x))
+        denominator = 1 + e
+        self.slope = e / (denominator * denominator)
+        return xp.exp(xp.minimum(x, 0)) / denominator
 
     def jacobian_product(self, v: Array) -> Array:
-        return v * (self.y * (1 - self.y))
+        return v * self.slope
 
 
 class Softmax(Activation):
