@@ -1,5 +1,6 @@
 """Layers and losses: gradients by inner products, shapes, and sentences for bad input."""
 
+import re
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -126,6 +127,27 @@ def test_input_gradient_is_exact_and_skipped_where_nobody_needs_it():
     first = dense(chain.layers[1].weight.grad)
     assert chain.backward(g).shape == x.shape
     np.testing.assert_array_equal(dense(chain.layers[1].weight.grad), first)
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        (np.zeros((7, 3)), "got float64 [7, 3]; reshape them to [n, 2]"),
+        (np.zeros(7), "got float64 [7]; reshape them to [n, 2]"),
+        (np.zeros((7, 2), int), "got int64 [7, 2]; cast them with astype"),
+        (np.zeros(7, int), "got int64 [7]; reshape them to [n, 2] and cast them with astype"),
+        (np.full((7, 2), np.nan), "got float64 [7, 2] with NaN or infinity; clean the data"),
+        (
+            np.full((7, 3), -np.inf),
+            "got float64 [7, 3] with NaN or infinity; reshape them to [n, 2] and clean the data",
+        ),
+    ],
+    ids=["columns", "no columns", "integers", "labels", "NaN", "columns and infinity"],
+)
+def test_targets_that_do_not_fit_get_a_sentence_that_names_only_their_faults(target, fault):
+    sentence = f"expected finite floating-point targets [n, 2], {fault}"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        MeanSquaredError().check(target, 2)
 
 
 def test_relu_lets_nan_through():

@@ -57,15 +57,18 @@ class MeanSquaredError(Loss):
         return self.target * (2 / (self.target.shape[-2] * self.target.shape[-1]))
 
     def check(self, target: Array, outputs: int) -> None:
-        if (
-            target.shape[1:] != (outputs,)
-            or target.dtype.kind != "f"
-            or not array_module(target).isfinite(target).all()
-        ):
-            raise ValueError(
-                f"expected finite floating-point targets [n, {outputs}], got {target.dtype} {list(target.shape)}"
-                f"{' with NaN or infinity' if target.dtype.kind == 'f' else ''}; reshape, cast or clean the data"
-            )
+        expected = f"expected finite floating-point targets [n, {outputs}]"
+        got = f"got {target.dtype} {list(target.shape)}"
+        cures = []
+        if target.shape[1:] != (outputs,):
+            cures.append(f"reshape them to [n, {outputs}]")
+        if target.dtype.kind != "f":
+            cures.append("cast them with astype")
+        elif not array_module(target).isfinite(target).all():
+            got += " with NaN or infinity"
+            cures.append("clean the data")
+        if cures:
+            raise ValueError(f"{expected}, {got}; {' and '.join(cures)}")
 
 
 class CrossEntropy(Loss):
