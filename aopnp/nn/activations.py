@@ -1,4 +1,7 @@
-"""Activations. All their Jacobians are symmetric, so one product J v serves the backward and the tangent pass."""
+"""Activations: layers without parameters whose Jacobian is symmetric.
+
+One product J v therefore serves the backward and the tangent pass.
+"""
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import softmax
@@ -7,7 +10,7 @@ from aopnp.nn.layer import Layer
 
 
 class Activation(Layer):
-    """A layer without parameters whose Jacobian J is symmetric: `backward(g) = J g`, `tangent(u) = J u`."""
+    """The base of all activations: `backward(g) = J g`, `tangent(u) = J u`."""
 
     def jacobian_product(self, v: Array) -> Array:
         """Return J v for v [..., R, M, P] at the last forward's input."""
@@ -16,7 +19,9 @@ class Activation(Layer):
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        return self.jacobian_product(g) if needs_input else None
+        if not needs_input:
+            return None
+        return self.jacobian_product(g)
 
     def tangent(self, u: Array) -> Array:
         return self.jacobian_product(u)
@@ -72,4 +77,5 @@ class Softmax(Activation):
         return self.y
 
     def jacobian_product(self, v: Array) -> Array:
-        return self.y * (v - (self.y * v).sum(-1, keepdims=True))
+        mean = (self.y * v).sum(-1, keepdims=True)
+        return self.y * (v - mean)
