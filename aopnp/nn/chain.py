@@ -53,9 +53,9 @@ class Chain(Layer):
     def _wanted(self, needs_input: bool) -> list[bool]:
         """Return whether a layer uses the gradient at the input of each layer and at the output.
 
-        The entry of the output is the last one. An entry is False below the first layer with
-        parameters, and between a direct-feedback layer and the next layer above it with parameters:
-        those products are never computed.
+        The last entry is that of the output. An entry is False below the first layer with
+        parameters, and between a direct-feedback layer and the next layer above it with
+        parameters: the products that would give these gradients are never computed.
         """
         wanted = [needs_input]
         for layer in self.layers:
@@ -76,10 +76,10 @@ class Chain(Layer):
         return any(layer.perturbed() for layer in self.layers)
 
     def segments(self) -> list["Chain"]:
-        """Return the pieces, from the input up, whose backward passes do not wait for each other.
+        """Return the pieces of this chain that do not wait for each other in the backward pass.
 
-        A piece ends with a layer of direct feedback, whose backward takes None. Without direct
-        feedback there is one piece.
+        They are in order, from the input up. A piece ends with a layer of direct feedback, which
+        takes None as its gradient. Without direct feedback there is one piece.
         """
         ends = []
         for number, layer in enumerate(self.layers[:-1]):
