@@ -4,7 +4,7 @@
 
 The layers are trained through soft weights s in [-1, 1] (Courbariaux et al. 2016, algorithm 1). The
 straight-through estimator passes the gradient of w on to s. With `masked` the gradient stops
-where s lies at an end, ds = dw 1[|s| < 1], as the sign of Rastegari et al. 2016 has it. Tangents
+where s lies at an end, ds = dw 1[|s| < 1], as in Rastegari et al. 2016 for the sign. Tangents
 stop there, too, so that the derivative in direction v is exactly <ds, v>. A weight that has
 reached an end then stays there. Everything else is as in the layers with real weights: estimators,
 feedback, tangents of weights.

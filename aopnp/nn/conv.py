@@ -66,7 +66,7 @@ class Conv2d(Dense):
             )
         if unit == "example" and not estimator.factored:
             raise ValueError(
-                "expected an estimator that answers with pairs where an example is the unit, got "
+                "expected an estimator with a factored gradient where an example is the unit, got "
                 f"{estimator}; a residual is a matrix: take unit='patch', or another memory"
             )
         if unit == "patch" and _scores_whole_rows(estimator):
@@ -151,7 +151,7 @@ class Conv2d(Dense):
         return self._on_images(self.affine_tangent(u))
 
     def _on_images(self, rows: Array) -> Array:
-        """Return rows of patches [..., M I J, P] as images [..., M, I, J, P]."""
+        """Return outputs [..., M I J, P], one row for each patch, as images [..., M, I, J, P]."""
         return rows.reshape(*rows.shape[:-2], -1, *self.positions, self.outputs)
 
     def __repr__(self) -> str:

@@ -31,7 +31,8 @@ class Dense(Weighted):
 
     def affine(self, x: Array) -> Array:
         """Return X W + b for rows x, and remember both factors for the backward pass."""
-        self.x, self.w = x, self.weights()
+        self.x = x
+        self.w = self.weights()
         if self.sample is not None:
             self.w = self.sample.take_weights(self.w)
         return self.x @ self.w + self.bias.value[..., None, :]
@@ -55,13 +56,13 @@ class Dense(Weighted):
         return dx
 
     def weight_gradient(self, g: Array, step: Step) -> Gradient:
-        """Return the estimate of X^T G."""
+        """Return the estimate of X^T G [R, N, P]."""
         if self.sample is not None:
             return self.sample.weight_gradient(self.weight_product, self.x, g, step)
         return self.weight_product(self.x, g, step)
 
     def input_gradient(self, g: Array, step: Step) -> Array:
-        """Return the estimate of G W^T, or of G times the feedback's matrix."""
+        """Return the estimate of G W^T [R, rows, N], or of G times the feedback's matrix."""
         w = self.matrix(step)
         if self.sample is not None:
             return self.sample.input_gradient(self.input_product, g, w, step)
@@ -73,7 +74,7 @@ class Dense(Weighted):
         return self.affine_tangent(u)
 
     def affine_tangent(self, u: Array | None) -> Array:
-        """Return U W + X W' + b' + perturbation for rows u [..., R, rows, N]; None: no U W."""
+        """Return U W + X W' + b' + perturbation for rows u [..., R, rows, N]; None: U is zero."""
         product = self.forward_product.tangent
         terms = [self.perturbation]
         if u is not None:

@@ -111,7 +111,7 @@ class Layer:
 
     @property
     def uses_upstream_gradient(self) -> bool:
-        """Whether `backward` uses the gradient from above: direct feedback does not."""
+        """Whether `backward` uses the gradient from the layer above; direct feedback does not."""
         return True
 
     def exact_copy(self) -> "Layer":

@@ -37,8 +37,8 @@ class MaxPool2d(Layer):
         if not needs_input:
             return None
         H, W = self.size
-        rows = array_module(g).ascontiguousarray(g)
-        return scatter_pixels(rows, self.pixels, H=H, W=W)
+        g = array_module(g).ascontiguousarray(g)
+        return scatter_pixels(g, self.pixels, H=H, W=W)
 
     def tangent(self, u: Array) -> Array:
         *leading, H, W, C = u.shape

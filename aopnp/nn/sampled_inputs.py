@@ -1,4 +1,4 @@
-"""The inputs that a sampled forward product keeps: they make a narrower layer.
+"""The inputs that a sampled forward product keeps: with them the layer is a narrower one.
 
     Y = (X s) W        dW = (X s)^T G        dX = (G W^T) s
 

@@ -31,7 +31,7 @@ class Weighted(Layer):
     weight: Parameter
     bias: Parameter
     perturbation: Array | None = None
-    """A tangent of the outputs [..., R, M, P], added to those of the parameters."""
+    """A tangent of the outputs [..., R, M, P], added to the tangent that the parameters give."""
     sample: SampledInputs | None = None
     """The inputs that the last forward product kept; None: all."""
     x: Array

@@ -6,8 +6,8 @@
 (Bacho and Chu 2024.) The expected value of d u^T at a hook is dy/da, averaged over the batch, and
 B follows a running mean of it. With batch normalisation an example moves the outputs of the other
 examples, too; B then holds only the effect of each example on its own outputs. No gradient is
-carried back for that: `rules.learn_jacobians` sends the tangents between the forward and the
-backward pass.
+carried back for that: `learn_jacobians` (aopnp.training) sends the tangents between the forward
+and the backward pass.
 """
 
 from aopnp.arrays.backend import Array, array_module

@@ -5,8 +5,8 @@
 The angle is taken over all activations of a batch, in degrees. `MeasureAlignment` sends the true
 gradient through an exact copy of the network, in which a tap in the place of each hook notes it.
 The hook compares it with the gradient that passes next. An angle of 90 degrees is no better than a
-random direction; it is also the angle of a zero gradient, as where feedback starts at zero.
-`Direct` replaces the gradient.
+random direction; it is also the angle of a zero gradient, for example where feedback starts at
+zero. `Direct` replaces the gradient.
 """
 
 import math

@@ -4,8 +4,8 @@
     =>      W - B^T <- (1 - lr wd) (W - B^T)
 
 The feedback forgets where it began. D is the *same* estimate for both, that of Mem-AOP included.
-The contraction is exact where one optimiser with decoupled weight decay (`SGD(...,
-decoupled=True)` or Adam) moves both; without decay, W - B^T stays as it was drawn.
+The contraction is exact where one optimiser with decoupled weight decay moves both, such as
+`SGD(..., decoupled=True)` or Adam. Without decay, W - B^T stays as it was drawn.
 """
 
 from dataclasses import dataclass

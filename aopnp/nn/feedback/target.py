@@ -2,8 +2,8 @@
 
     e = -(onehot / M) @ B        (for the squared error: -2 t / (M P) @ B)
 
-(Frenkel, Lefebvre and Bol 2021.) The target replaces dloss/dy by its part that does not depend on
-y: a layer could learn before the layers above it have computed anything.
+(Frenkel, Lefebvre and Bol 2021.) The error dloss/dy is replaced by its part that does not depend
+on y: a layer could learn before the layers above it have computed anything.
 """
 
 from aopnp.arrays.backend import Array

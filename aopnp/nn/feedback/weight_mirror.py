@@ -2,8 +2,8 @@
 
     x ~ N(0, I) [M, N]      y = x W      B <- (1 - decay) B + rate y^T x / M
 
-The mirror needs no data and no bias. On average y^T x / M is W^T, so that B tends to (rate /
-decay) W^T: the sizes differ, the directions agree.
+The mirror uses neither data nor the bias. On average y^T x / M is W^T. B therefore tends to
+(rate / decay) W^T: the sizes differ, the directions agree.
 """
 
 from dataclasses import dataclass

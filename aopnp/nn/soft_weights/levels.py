@@ -4,13 +4,13 @@
     j <- clip(j + floor(d / Delta + u), 0, 2^b - 1)
 
 With stochastic rounding u is uniform in (0, 1), one variate for each weight and step: where
-nothing is clipped, E[s] moves by d exactly, however small d is compared with Delta. With rounding
-to the nearest level, u = 1/2, a weight stalls wherever -Delta/2 <= d < Delta/2. No level is zero,
+nothing is clipped, E[s] moves by d exactly, however small d is compared with Delta. Rounding to the
+nearest level has u = 1/2: a weight then stalls wherever -Delta/2 <= d < Delta/2. No level is zero,
 and w = sign(s) is the top bit of j: there is no separate binary copy.
 
 One bit has no memory. With stochastic rounding w flips with probability clip(-w d / 2, 0, 1), so
 that E[w'] = clip(w + d, -1, 1). Rounding to the nearest level is the naive rule w <- sign(w + d):
-at |d| < 1 nothing ever flips, and at d = 1 a weight of -1 does, since sign(0) = 1.
+at |d| < 1 nothing ever flips; at d = 1 a weight of -1 flips, since sign(0) = 1.
 
 The levels are stored as b planes of bits [R, b, ceil(S / 8)], 32 / b times smaller than float32.
 No level represents NaN: a NaN among the displacements moves nothing. The failure shows elsewhere,

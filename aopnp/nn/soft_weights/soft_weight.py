@@ -92,13 +92,13 @@ class SoftWeight(Parameter):
         return N * P
 
     def _shaped(self, flat: Array) -> Array:
-        """Return weights [R, S] as [R, N, P], as they lie in memory."""
+        """Return flat weights [R, S], in the order of memory, as [R, N, P]."""
         R, N, P = self.shape
         return flat.reshape(R, P, N).swapaxes(-1, -2)
 
     @staticmethod
     def _flat(weights: Array) -> Array:
-        """Return weights [R, N, P] as [R, S], S = P N, in the order of memory."""
+        """Return weights [R, N, P] as flat weights [R, S], in the order of memory."""
         transposed = weights.swapaxes(-1, -2)
         contiguous = array_module(weights).ascontiguousarray(transposed)
         return contiguous.reshape(len(weights), -1)

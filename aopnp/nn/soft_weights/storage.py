@@ -2,8 +2,8 @@
 
     w = sign(s), sign(0) = 1        s <- clip(s + d, -1, 1)
 
-(Courbariaux et al. 2015 and 2016.) A storage works on the flattened weights of a layer [R, S], S =
-N P. It has no state: the stored form is the `value` of a parameter.
+(Courbariaux et al. 2015 and 2016.) A storage works on the flattened weights of a layer, [R, S] with
+S = N P. It has no state: the stored form is the `value` of a parameter.
 """
 
 from collections.abc import Callable
