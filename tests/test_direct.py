@@ -743,7 +743,8 @@ def test_wrong_use_gets_a_sentence(kind):
         kind(2, (3, 3, 2)).forward(np.ones((1, 4, 2, 3, 3)))  # as many, in another order
     if not kind.trained:
         with pytest.raises(
-            ValueError, match=f"expected initial values of B that are not zero, which {name} never"
+            ValueError,
+            match=f"expected initial values of B other than zeros, got zeros; {name} never",
         ):
             kind(2, 4, init=zeros)
     hook.forward(np.ones((2, 3, 4)))

@@ -1,11 +1,15 @@
 """Layers and losses: gradients by inner products, shapes, and sentences for bad input."""
 
+import re
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aopnp import AOP, Chain, Conv2d, Dense, RowMemory, Streams, Tanh, topk
+from aopnp.arrays import to_device, to_host
 from aopnp.estimators import Step
 from aopnp.estimators.outer_products import dense
 from aopnp.nn import (
@@ -17,12 +21,14 @@ from aopnp.nn import (
     MeanSquaredError,
     ReLU,
     Residual,
+    Sigmoid,
     Sign,
     Softmax,
 )
 from aopnp.nn.feedback import DFA, Hook
 from aopnp.nn.layer import Layer
 from aopnp.verify import adjoint
+from tests.devices import need
 
 LAYERS = {
     **{name: (lambda N, kind=kind: kind()) for name, kind in ACTIVATIONS.items()},
@@ -123,8 +129,63 @@ def test_input_gradient_is_exact_and_skipped_where_nobody_needs_it():
     np.testing.assert_array_equal(dense(chain.layers[1].weight.grad), first)
 
 
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        (np.zeros((7, 3)), "got float64 [7, 3]; reshape them to [n, 2]"),
+        (np.zeros(7), "got float64 [7]; reshape them to [n, 2]"),
+        (np.zeros((7, 2), int), "got int64 [7, 2]; cast them with astype"),
+        (np.zeros(7, int), "got int64 [7]; reshape them to [n, 2] and cast them with astype"),
+        (np.full((7, 2), np.nan), "got float64 [7, 2] with NaN or infinity; clean the data"),
+        (
+            np.full((7, 3), -np.inf),
+            "got float64 [7, 3] with NaN or infinity; reshape them to [n, 2] and clean the data",
+        ),
+    ],
+    ids=["columns", "no columns", "integers", "labels", "NaN", "columns and infinity"],
+)
+def test_targets_that_do_not_fit_get_a_sentence_that_names_only_their_faults(target, fault):
+    sentence = f"expected finite floating-point targets [n, 2], {fault}"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        MeanSquaredError().check(target, 2)
+
+
 def test_relu_lets_nan_through():
     assert np.isnan(ReLU().forward(np.array([[[np.nan]]]))).all()
+
+
+def sigmoid_and_slope(x: float) -> tuple[float, float]:
+    """Return 1 / (1 + exp(-x)) and its derivative, computed with 60 digits."""
+    with localcontext(prec=60):
+        e = (-Decimal(x)).exp()
+        y = 1 / (1 + e)
+        return float(y), float(y * y * e)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-sim", "gpu"])
+@pytest.mark.parametrize(("dtype", "end"), [(np.float32, 110), (np.float64, 750)])
+def test_sigmoid_and_its_slope_keep_their_relative_accuracy_in_both_tails(dtype, end, device):
+    need(device)
+    # Up to `end` the exponential is a number; beyond it, it is rounded to zero.
+    x = np.concatenate([np.linspace(-end, end, 2001), np.linspace(-1, 1, 201)]).astype(dtype)
+    exact, exact_slope = np.array([sigmoid_and_slope(value) for value in x.tolist()]).T
+    layer, rows = Sigmoid(), to_device(x.reshape(1, 1, -1), device)
+    y = to_host(layer.forward(rows)).ravel()
+    slope = to_host(layer.backward(to_device(np.ones((1, 1, len(x)), dtype), device))).ravel()
+    assert y.dtype == slope.dtype == dtype
+    for got, expected in ((y, exact), (slope, exact_slope)):
+        # Below the smallest normal number `tiny`, floating-point numbers are equally spaced.
+        unit = np.finfo(dtype).eps * np.maximum(expected, np.finfo(dtype).tiny)
+        assert np.all(np.abs(got - expected) <= 4 * unit)
+
+
+def test_sigmoid_of_infinity_and_nan_is_silent():
+    x = np.array([[[-np.inf, -1e4, 1e4, np.inf, np.nan]]])
+    layer = Sigmoid()
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        np.testing.assert_array_equal(layer.forward(x), [[[0, 0, 1, 1, np.nan]]])
+        slope = layer.tangent(np.ones_like(x))
+    np.testing.assert_array_equal(slope, [[[0, 0, 0, 0, np.nan]]])
 
 
 def test_initial_values_fill_the_fan_in_bound_and_belong_to_their_run():

@@ -456,7 +456,7 @@ def test_wrong_use_gets_a_sentence():
             AOP(ColumnRowSampling(), 2, bad)
     residual = AOP(topk, 2, ResidualMemory())
     for estimator in (Watched(residual), side_by_side([Exact(), residual])):
-        with pytest.raises(ValueError, match="answers with pairs where an example is the unit"):
+        with pytest.raises(ValueError, match="a factored gradient where an example is the unit"):
             Conv2d(2, 3, 3, unit="example", estimator=estimator)
     with pytest.raises(ValueError, match="patch or example, got 'row'"):
         Conv2d(2, 3, 3, unit="row")

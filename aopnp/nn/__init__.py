@@ -1,13 +1,17 @@
-"""Layers and losses. A new one is one file (or one class beside its kin) and one line here."""
+"""Layers and losses.
+
+A new layer or loss is one file, or one class in the file of its relatives, and one line here.
+"""
 
 from aopnp.nn.activations import Activation, ReLU, Sigmoid, Softmax, Tanh
 from aopnp.nn.augment import RandomCropFlip
 from aopnp.nn.binary import BinaryConv2d, BinaryDense
+from aopnp.nn.chain import Chain
 from aopnp.nn.conv import Conv2d
 from aopnp.nn.dense import Dense
 from aopnp.nn.dropout import ChannelDropout, Dropout
 from aopnp.nn.init import Initialiser, KaimingNormal, XavierUniform, uniform_fan_in, uniform_latent
-from aopnp.nn.layer import Chain, Layer, Parameter
+from aopnp.nn.layer import Layer, Parameter
 from aopnp.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from aopnp.nn.norm import BatchNorm
 from aopnp.nn.pooling import AveragePool2d, GlobalAveragePool, MaxPool2d

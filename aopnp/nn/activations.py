@@ -1,4 +1,7 @@
-"""Activations. All their Jacobians are symmetric, so one product J v serves the backward and the tangent pass."""
+"""Activations: layers without parameters whose Jacobian is symmetric.
+
+One product J v therefore serves the backward and the tangent pass.
+"""
 
 from aopnp.arrays.backend import Array, array_module
 from aopnp.arrays.kernels import softmax
@@ -7,7 +10,7 @@ from aopnp.nn.layer import Layer
 
 
 class Activation(Layer):
-    """A layer without parameters whose Jacobian J is symmetric: `backward(g) = J g`, `tangent(u) = J u`."""
+    """The base of all activations: `backward(g) = J g`, `tangent(u) = J u`."""
 
     def jacobian_product(self, v: Array) -> Array:
         """Return J v for v [..., R, M, P] at the last forward's input."""
@@ -16,7 +19,9 @@ class Activation(Layer):
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        return self.jacobian_product(g) if needs_input else None
+        if not needs_input:
+            return None
+        return self.jacobian_product(g)
 
     def tangent(self, u: Array) -> Array:
         return self.jacobian_product(u)
@@ -45,14 +50,23 @@ class Tanh(Activation):
 
 
 class Sigmoid(Activation):
-    """`1 / (1 + exp(-x))`, J = y (1 - y); written with tanh, which cannot overflow."""
+    """`y = 1 / (1 + exp(-x))`, J = y (1 - y).
+
+        e = exp(-|x|)        y = exp(min(x, 0)) / (1 + e)        J = e / (1 + e)^2
+
+    The numerator of y is 1 for x >= 0 and exp(x) for x < 0. Nothing overflows and nothing cancels:
+    y and J keep their relative accuracy however close to 0 they are.
+    """
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
-        self.y = (1 + array_module(x).tanh(x / 2)) / 2
-        return self.y
+        xp = array_module(x)
+        e = xp.exp(-abs(x))
+        denominator = 1 + e
+        self.slope = e / (denominator * denominator)
+        return xp.exp(xp.minimum(x, 0)) / denominator
 
     def jacobian_product(self, v: Array) -> Array:
-        return v * (self.y * (1 - self.y))
+        return v * self.slope
 
 
 class Softmax(Activation):
@@ -63,4 +77,5 @@ class Softmax(Activation):
         return self.y
 
     def jacobian_product(self, v: Array) -> Array:
-        return self.y * (v - (self.y * v).sum(-1, keepdims=True))
+        mean = (self.y * v).sum(-1, keepdims=True)
+        return self.y * (v - mean)

@@ -1,14 +1,17 @@
-"""Binary layers: dense and convolution with weights of one bit, trained through soft weights s in [-1, 1].
+"""Binary layers: dense and convolution with weights of one bit.
 
-    w = sign(s)        ds = dw        s <- clip(s - step, -1, 1)        (Courbariaux et al. 2016, algorithm 1)
+    w = sign(s)        ds = dw        s <- clip(s - step, -1, 1)
 
-The straight-through estimator passes the gradient of w on to s. With `masked` it stops where s lies at an
-end, ds = dw 1[|s| < 1] (Rastegari et al. 2016, whose sign has such a gradient), and so do tangents: the
-derivative in direction v is <ds, v> exactly. A weight that has reached an end then stays there.
-Everything else is as in the layers with real weights: estimators, feedback, tangents of weights.
+The layers are trained through soft weights s in [-1, 1] (Courbariaux et al. 2016, algorithm 1). The
+straight-through estimator passes the gradient of w on to s. With `masked` the gradient stops
+where s lies at an end, ds = dw 1[|s| < 1], as in Rastegari et al. 2016 for the sign. Tangents
+stop there, too, so that the derivative in direction v is exactly <ds, v>. A weight that has
+reached an end then stays there. Everything else is as in the layers with real weights: estimators,
+feedback, tangents of weights.
 
-These layers need the optimiser `aopnp.optim.SoftWeightUpdate` around another one, or `aopnp.optim.Bop`.
-Batch normalisation belongs after each of them, because the outputs are sums of N signs.
+A network with these layers is trained by `aopnp.optim.SoftWeightUpdate` around an optimiser of
+real weights, or by `aopnp.optim.Bop`. Batch normalisation belongs after each of these layers,
+because their outputs are sums of N signs.
 """
 
 from typing import Any
@@ -27,10 +30,11 @@ from aopnp.nn.soft_weights import FloatLatent, Levels, SoftWeight, Storage
 
 
 class BinaryDense(Dense):
-    """A Dense with weights -1 and 1, whose soft weights `storage` holds; it takes Dense's arguments, too.
+    """A Dense layer with weights -1 and 1; `storage` holds its soft weights.
 
-    It has no bias by default, which batch normalisation would take away again. `scaled` multiplies
-    every step of the soft weights by sqrt((fan_in + fan_out) / 1.5), as BinaryNet does.
+    The other arguments are those of Dense. There is no bias by default, because batch normalisation
+    would subtract it again. `scaled` multiplies every step of the soft weights by
+    sqrt((fan_in + fan_out) / 1.5), as BinaryNet does.
     """
 
     weight: SoftWeight
@@ -56,13 +60,17 @@ class BinaryDense(Dense):
                 "expected soft weights of more than one bit with masked gradients, got one bit: "
                 "every weight lies at an end, and none would ever move; leave masked out"
             )
-        self.storage, self.with_bias, self.masked, self.scaled = storage, bias, masked, scaled
+        self.storage = storage
+        self.with_bias = bias
+        self.masked = masked
+        self.scaled = scaled
 
     def initialise(
         self, streams: Streams, dtype: Any = np.float64, device: str = "cpu", index: int = 0
     ) -> None:
         super().initialise(streams, dtype, device, index)
-        self._streams, self._number = streams, index
+        self._streams = streams
+        self._number = index
         factor = 1.0
         if self.scaled:
             factor = ((self.inputs + self.fan_out) / 1.5) ** 0.5
@@ -102,6 +110,7 @@ class BinaryDense(Dense):
         return out
 
     def _inside(self) -> Array:
+        """Return where the soft weights lie between the ends, bool [R, N, P]."""
         return abs(self.weight.soft()) < 1
 
     def __repr__(self) -> str:
@@ -109,4 +118,4 @@ class BinaryDense(Dense):
 
 
 class BinaryConv2d(BinaryDense, Conv2d):
-    """A Conv2d with weights -1 and 1, as BinaryDense is a Dense with them."""
+    """A Conv2d layer with weights -1 and 1, as BinaryDense is a Dense layer with such weights."""

@@ -1,14 +1,17 @@
 """The convolution: Unfold -> Dense -> reshape, so that there is no second backward anywhere.
 
-    Y = unfold(X) W + b                rows of patches [R, M I J, A B C], weights [R, A B C, P]
-    dW = unfold(X)^T G                 a sum over patches, or over examples that expand to their I J patches
-    dX = fold(G W^T)                   sums over the output channels P
+    Y = unfold(X) W + b      rows of patches [R, M I J, A B C], weights [R, A B C, P]
+    dW = unfold(X)^T G       a sum over patches, or over examples that expand to their I J patches
+    dX = fold(G W^T)         sums over the output channels P
 
-The forward product is sampled by input channels, which are scored and selected on the image: only kept
-channels are unfolded (Adelman et al. 2021, arXiv 1805.08079). With `unit="example"` the weight gradient is
-a sum over examples: images and output gradients are the rows that are scored, selected and remembered, so
-that a row memory lies in image space, and kept pairs are multiplied without im2col (`PatchProducts`). That
-is a variant of Mem-AOP; with `unit="patch"` the algorithm is the paper's, and its memory as large as im2col.
+The forward product is sampled by input channels, which are scored and selected on the image: only
+kept channels are unfolded (Adelman et al. 2021, arXiv 1805.08079).
+
+With `unit="patch"` the weight gradient is a sum over patches. This is the algorithm of the paper
+(arXiv 2110.09164), and a row memory is as large as the unfolded images. With `unit="example"` the
+weight gradient is a sum over examples, a variant of Mem-AOP: images and output gradients are the
+rows that are scored, selected and remembered. A row memory then has the size of the images, and
+kept pairs are multiplied without unfolding them (`PatchProducts`).
 """
 
 from dataclasses import replace
@@ -30,10 +33,13 @@ from aopnp.nn.unfold import Geometry, fold_rows, pair, unfold_images
 
 
 class Conv2d(Dense):
-    """Images [R, M, H, W, C] to [R, M, I, J, P], channels last; weight [R, A B C, P] in the order (a, b, c)."""
+    """Images [R, M, H, W, C] to [R, M, I, J, P], channels last.
+
+    The weight is [R, A B C, P], with its rows in the order (a, b, c).
+    """
 
     image: Array
-    """The images of the last forward pass, of the channels it kept [R or 1, M, H, W, C]."""
+    """The images of the last forward pass [R or 1, M, H, W, C]; of a sample, its channels only."""
 
     def __init__(
         self,
@@ -51,7 +57,8 @@ class Conv2d(Dense):
         init: Initialiser = uniform_fan_in,
     ) -> None:
         self.geometry = Geometry(pair(kernel, "kernel"), stride, padding)
-        self.channels, self.unit = channels, unit
+        self.channels = channels
+        self.unit = unit
         if unit not in ("patch", "example"):
             raise ValueError(
                 "expected the unit of the weight gradient's sum to be patch or example, "
@@ -59,7 +66,7 @@ class Conv2d(Dense):
             )
         if unit == "example" and not estimator.factored:
             raise ValueError(
-                "expected an estimator that answers with pairs where an example is the unit, got "
+                "expected an estimator with a factored gradient where an example is the unit, got "
                 f"{estimator}; a residual is a matrix: take unit='patch', or another memory"
             )
         if unit == "patch" and _scores_whole_rows(estimator):
@@ -93,14 +100,15 @@ class Conv2d(Dense):
         M, self.height, self.width = x.shape[1:4]
         self.positions = self.geometry.positions(self.height, self.width)
         patches = self.positions[0] * self.positions[1]
-        self._tell_weight_product(patches)
-        self.sample = self.forward_product.choose(x, self.weight, M * patches, step)
+        self._describe_example(patches)
+        rows = M * patches
+        self.sample = self.forward_product.choose(x, self.weight, rows, step)
         if self.sample is not None:
             x = self.sample.take(x)
         self.image = x
         return self._on_images(self.affine(unfold_images(x, self.geometry)))
 
-    def _tell_weight_product(self, patches: int) -> None:
+    def _describe_example(self, patches: int) -> None:
         """Tell the weight product how many rows, numbers and flops an example has."""
         product = self.weight_product
         if self.unit == "patch":
@@ -112,7 +120,8 @@ class Conv2d(Dense):
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        return super().backward(g.reshape(len(g), -1, self.outputs), step, needs_input=needs_input)
+        rows = g.reshape(len(g), -1, self.outputs)
+        return super().backward(rows, step, needs_input=needs_input)
 
     def input_gradient(self, g: Array, step: Step) -> Array:
         rows = super().input_gradient(g, step)
@@ -142,7 +151,7 @@ class Conv2d(Dense):
         return self._on_images(self.affine_tangent(u))
 
     def _on_images(self, rows: Array) -> Array:
-        """Return [..., M I J, P] as [..., M, I, J, P]."""
+        """Return outputs [..., M I J, P], one row for each patch, as images [..., M, I, J, P]."""
         return rows.reshape(*rows.shape[:-2], -1, *self.positions, self.outputs)
 
     def __repr__(self) -> str:
@@ -150,5 +159,5 @@ class Conv2d(Dense):
 
 
 def _scores_whole_rows(estimator: Estimator) -> TypeGuard[AOP]:
-    """Return whether `estimator` ranks the rows of this batch, and only these, by their norms."""
+    """Return whether `estimator` ranks rows by their norms, and only rows of the current batch."""
     return isinstance(estimator, AOP) and not estimator.remembers and estimator.score == Norms()

@@ -16,8 +16,9 @@ from aopnp.nn.weighted import Weighted
 class Dense(Weighted):
     """`Y = X W + b`: X [R or 1, M, N], weight [R, N, P], bias [R, P].
 
-    `estimator`, `forward` and `input_gradient` answer for dW, Y and dX: exact by default, and always in
-    evaluation. `feedback` may replace W^T. `sample`: the inputs that a sampled forward product keeps.
+    The arguments `estimator`, `forward` and `input_gradient` are the estimators of dW, Y and dX,
+    exact by default; in evaluation Y is always exact. `feedback` may replace W^T in dX.
+    `sample` holds the inputs that a sampled forward product keeps; None: all of them.
     """
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
@@ -30,7 +31,8 @@ class Dense(Weighted):
 
     def affine(self, x: Array) -> Array:
         """Return X W + b for rows x, and remember both factors for the backward pass."""
-        self.x, self.w = x, self.weights()
+        self.x = x
+        self.w = self.weights()
         if self.sample is not None:
             self.w = self.sample.take_weights(self.w)
         return self.x @ self.w + self.bias.value[..., None, :]
@@ -38,11 +40,6 @@ class Dense(Weighted):
     def weights(self) -> Array:
         """Return W [R, N, P]."""
         return self.weight.value
-
-    def accepts(self, x: Array, ndim: int, channels: int) -> bool:
-        """Return whether x fits the weights: its shape [R or 1, ..., channels] and its dtype."""
-        fits = hasattr(self, "bias") and x.ndim == ndim and x.shape[-1] == channels
-        return fits and len(x) in (1, len(self.bias.value)) and x.dtype == self.bias.value.dtype
 
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
@@ -59,13 +56,13 @@ class Dense(Weighted):
         return dx
 
     def weight_gradient(self, g: Array, step: Step) -> Gradient:
-        """Return the estimate of X^T G."""
+        """Return the estimate of X^T G [R, N, P]."""
         if self.sample is not None:
             return self.sample.weight_gradient(self.weight_product, self.x, g, step)
         return self.weight_product(self.x, g, step)
 
     def input_gradient(self, g: Array, step: Step) -> Array:
-        """Return the estimate of G W^T, or of G times the feedback's matrix."""
+        """Return the estimate of G W^T [R, rows, N], or of G times the feedback's matrix."""
         w = self.matrix(step)
         if self.sample is not None:
             return self.sample.input_gradient(self.input_product, g, w, step)
@@ -77,15 +74,16 @@ class Dense(Weighted):
         return self.affine_tangent(u)
 
     def affine_tangent(self, u: Array | None) -> Array:
-        """Return U W + X W' + b' + perturbation for rows u [..., R, rows, N]; None stands still."""
-        product, moved = self.forward_product.tangent, self.weight.tangent
+        """Return U W + X W' + b' + perturbation for rows u [..., R, rows, N]; None: U is zero."""
+        product = self.forward_product.tangent
         terms = [self.perturbation]
         if u is not None:
             terms.append(product(u, self.w))
+        moved = self.weight.tangent
         if moved is not None:
             if self.sample is not None:
                 moved = self.sample.take_weights(moved)
             terms.append(product(self.x, moved))
         terms.append(self.bias_tangent())
-        first, *others = [term for term in terms if term is not None]
-        return sum(others, start=first)
+        first, *rest = [term for term in terms if term is not None]
+        return sum(rest, start=first)

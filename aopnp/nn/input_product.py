@@ -1,4 +1,7 @@
-"""The product that carries the gradient to the layer below, dX = G W^T, or with a feedback's matrix."""
+"""The product that carries the gradient to the layer below: dX = G W^T.
+
+A feedback may put another matrix in the place of W.
+"""
 
 from typing import Any
 
@@ -14,7 +17,7 @@ from aopnp.nn.layer import Parameter
 
 
 class InputProduct(Product):
-    """A sum over `outputs` outputs, with W or with the matrix of `feedback` in its place."""
+    """A sum over `outputs` outputs, with W or with the matrix that `feedback` puts in its place."""
 
     b: Parameter | None = None
     """The matrix that the feedback keeps [R, N, P]; it lies in memory as the weights do."""
@@ -35,20 +38,27 @@ class InputProduct(Product):
         return [self.b]
 
     def follow(self, weight: Parameter) -> None:
-        """Move a trained matrix along the gradient of the weights."""
+        """Give a trained matrix the gradient of the weights: the optimiser moves both alike."""
         for b in self.parameters():
             b.grad = weight.grad
 
     def begin(self, streams: Streams, number: int) -> None:
-        """Take the streams from which layer number `number` of a network draws; forget the state."""
-        self.streams, self.number = streams, number
+        """Forget the state; from now on draw from `streams`, as layer `number` of a network."""
+        self.streams = streams
+        self.number = number
         self.forget()
 
     def matrix(self, w: Array, step: Step) -> Array:
-        """Return the feedback's matrix [R, N, P] in the place of w [R, N, P]."""
-        b = w if self.b is None else self.b.value
+        """Return the matrix [R, N, P] that the feedback puts in the place of w [R, N, P].
+
+        In training, a feedback that moves its matrix itself moves it first.
+        """
+        b = w
+        if self.b is not None:
+            b = self.b.value
 
         def normal(size: int) -> Array:
+            """Return standard normal variates of this layer and step, float64 [R or 1, size]."""
             key = Purpose.NOISE, self.number
             return self.streams.normal(*key, step=step.index, size=size, xp=array_module(b))
 
@@ -61,19 +71,24 @@ class InputProduct(Product):
         if isinstance(self.estimator, Exact):
             self.count_exact(w.shape[-1], self.inputs or w.shape[-2], g.shape[1], g)
             return g @ w.swapaxes(-1, -2)
-        terms = self(w.swapaxes(-1, -2), g.swapaxes(-1, -2), step)
+        transposed = self(w.swapaxes(-1, -2), g.swapaxes(-1, -2), step)
         dx = array_module(g).zeros((len(g), g.shape[1], w.shape[1]), g.dtype)
-        add_scaled(dx.swapaxes(-1, -2), terms, 1.0)  # the sum of w_p g_p^T is the transpose
+        # The estimate is the sum of w_p g_p^T, the transpose of dX.
+        add_scaled(dx.swapaxes(-1, -2), transposed, 1.0)
         return dx
 
     def saved(self) -> dict[str, Any]:
-        """Return the matrix, unless it is a parameter, which is saved as such."""
+        """Return the feedback's matrix by name; empty where it is saved as a parameter."""
         if self.b is None or self.feedback.trained:
             return {}
         return {"feedback": self.b.value}
 
     def restore(self, saved: dict[str, Any], layer: str) -> None:
-        """Take over the matrix of `saved`. ValueError, naming the layer, where it is another feedback's."""
+        """Take over the matrix that `saved` returned.
+
+        Raises ValueError, which names the layer, where it is the matrix of another kind of
+        feedback.
+        """
         if ("feedback" in saved) != bool(self.saved()):
             raise ValueError(
                 f"{layer}: expected a state saved with the feedback {self.feedback}, "

@@ -7,20 +7,27 @@ from aopnp.arrays.kernels import cross_entropy
 
 
 class Loss:
-    """`forward(y, target) -> [R]`, then `backward() -> dloss/dy`, tied by `tangent(u) = <backward(), u>`."""
+    """`forward(y, target) -> [R]`, then `backward() -> dloss/dy`.
+
+    Gradient and tangent are tied by `tangent(u) = <backward(), u>`.
+    """
 
     gradient: Array
+    """dloss/dy [R, M, P] at the outputs of the last `forward`."""
 
     def forward(self, y: Array, target: Array) -> Array:
         """Return the mean loss of each replica [R] for outputs y [R, M, P]."""
         raise NotImplementedError
 
     def backward(self) -> Array:
-        """Return dloss/dy [R, M, P] at the last forward's outputs."""
+        """Return dloss/dy [R, M, P] at the outputs of the last `forward`."""
         return self.gradient
 
     def target_part(self) -> Array:
-        """Return the part of -dloss/dy that does not depend on y [R or 1, M, P], at the last forward's target."""
+        """Return the part of -dloss/dy that does not depend on y [R or 1, M, P].
+
+        It belongs to the target of the last `forward`.
+        """
         raise NotImplementedError
 
     def tangent(self, u: Array) -> Array:
@@ -28,15 +35,18 @@ class Loss:
         return (self.gradient * u).sum((-2, -1))
 
     def row_tangents(self, u: Array) -> Array:
-        """Return what each row contributes to `tangent(u)` [..., R, M]: 1/M of the derivative of its own loss."""
+        """Return the summands of `tangent(u)`, one for each row [..., R, M].
+
+        The summand of a row is 1/M of the derivative of this row's loss.
+        """
         return (self.gradient * u).sum(-1)
 
     def correct(self, y: Array, target: Array) -> Array | None:
-        """Return how many rows are classified correctly [R]; None where the loss knows no classes."""
+        """Return how many rows are classified correctly [R]; None for a loss without classes."""
         return None
 
     def check(self, target: Array, outputs: int) -> None:
-        """Raise ValueError where `target`, the data set's [n, ...], is none for a network of `outputs` outputs."""
+        """Raise ValueError unless a data set's targets [n, ...] suit a network of P = `outputs`."""
         raise NotImplementedError
 
 
@@ -46,9 +56,11 @@ class MeanSquaredError(Loss):
     def forward(self, y: Array, target: Array) -> Array:
         if target.ndim != 3 or target.shape[1:] != y.shape[1:] or len(target) not in (1, len(y)):
             raise ValueError(
-                f"expected targets [R or 1, M, P] for outputs {y.shape}, got shape {target.shape}; reshape them"
+                f"expected targets [R or 1, M, P] for outputs {y.shape}, "
+                f"got shape {target.shape}; reshape them"
             )
-        difference, self.target = y - target, target
+        self.target = target
+        difference = y - target
         self.gradient = difference * (2 / (y.shape[-2] * y.shape[-1]))
         return (difference * difference).reshape(len(y), -1).mean(-1)
 
@@ -57,21 +69,25 @@ class MeanSquaredError(Loss):
         return self.target * (2 / (self.target.shape[-2] * self.target.shape[-1]))
 
     def check(self, target: Array, outputs: int) -> None:
-        if (
-            target.shape[1:] != (outputs,)
-            or target.dtype.kind != "f"
-            or not array_module(target).isfinite(target).all()
-        ):
-            raise ValueError(
-                f"expected finite floating-point targets [n, {outputs}], got {target.dtype} {list(target.shape)}"
-                f"{' with NaN or infinity' if target.dtype.kind == 'f' else ''}; reshape, cast or clean the data"
-            )
+        expected = f"expected finite floating-point targets [n, {outputs}]"
+        got = f"got {target.dtype} {list(target.shape)}"
+        cures = []
+        if target.shape[1:] != (outputs,):
+            cures.append(f"reshape them to [n, {outputs}]")
+        if target.dtype.kind != "f":
+            cures.append("cast them with astype")
+        elif not array_module(target).isfinite(target).all():
+            got += " with NaN or infinity"
+            cures.append("clean the data")
+        if cures:
+            raise ValueError(f"{expected}, {got}; {' and '.join(cures)}")
 
 
 class CrossEntropy(Loss):
     """`mean over M of -log softmax(y)[label]` on logits y, labels integers [R or 1, M].
 
-    The paper's "double softmax" (arXiv 2110.09164, section 4) is a Softmax layer in front of this loss.
+    The paper's "double softmax" (arXiv 2110.09164, section 4) is a Softmax layer in front of this
+    loss.
     """
 
     def forward(self, y: Array, target: Array) -> Array:
@@ -79,18 +95,18 @@ class CrossEntropy(Loss):
             raise ValueError(
                 f"expected labels [R or 1, M] for outputs {y.shape}, got shape {target.shape}"
             )
-        xp, self.target = array_module(y, target), target
-        losses, self.gradient = cross_entropy(
-            xp.ascontiguousarray(y), xp.ascontiguousarray(target, np.int64)
-        )
+        self.target = target
+        xp = array_module(y, target)
+        logits = xp.ascontiguousarray(y)
+        labels = xp.ascontiguousarray(target, np.int64)
+        losses, self.gradient = cross_entropy(logits, labels)
         return losses.mean(-1)
 
     def target_part(self) -> Array:
         """Return onehot / M."""
         classes = array_module(self.target).arange(self.gradient.shape[-1])
-        return (self.target[..., None] == classes).astype(self.gradient.dtype) / self.target.shape[
-            -1
-        ]
+        onehot = self.target[..., None] == classes
+        return onehot.astype(self.gradient.dtype) / self.target.shape[-1]
 
     def correct(self, y: Array, target: Array) -> Array:
         return (y.argmax(-1) == target).sum(-1)

@@ -1,8 +1,9 @@
-"""A convolution's weight gradient in factored form: pairs of an image and of the gradient of its output.
+"""A convolution's weight gradient in factored form: pairs of an image and its output's gradient.
 
     sum over k < count of unfold(image_k)^T g_k
 
-A pair stands for the outer products of all I J patches of its image, which are multiplied out without being unfolded.
+A pair represents the outer products of all I J patches of its image. The sum is multiplied out
+without unfolding the images.
 """
 
 from dataclasses import dataclass
@@ -17,21 +18,31 @@ from aopnp.nn.unfold import Geometry, numbers
 
 @dataclass(frozen=True)
 class PatchProducts(OuterProducts):
-    """a: images [R or 1, K, H, W, C], b: gradients [R, K, I, J, P], count [R] of pairs (zero beyond it)."""
+    """A sum over pairs of images and gradients.
+
+    a: images [R or 1, K, H, W, C], b: gradients [R, K, I, J, P], count: number of pairs [R]. Pairs
+    beyond the count are zero.
+    """
 
     geometry: Geometry
 
     def dense(self) -> Array:
         """Return the sum as a matrix [R, A B C, P]."""
-        (A, B), C, (R, *_, P) = self.geometry.kernel, self.a.shape[-1], self.b.shape
-        out: Array = array_module(self.b).zeros((R, P, A * B * C), self.b.dtype).swapaxes(-1, -2)
+        A, B = self.geometry.kernel
+        C = self.a.shape[-1]
+        R, *_, P = self.b.shape
+        xp = array_module(self.b)
+        out: Array = xp.zeros((R, P, A * B * C), self.b.dtype).swapaxes(-1, -2)
         self.add_to(out, 1.0)
         return out
 
     def add_to(self, w: Array, scale: float | Array) -> None:
         """w [R, A B C, P] += scale [R] (on the host) times this sum, in place."""
-        xp, transposed, geometry = array_module(w), w.swapaxes(-1, -2), self.geometry
-        if not transposed.flags.c_contiguous:  # not as a layer stores its weights
+        xp = array_module(w)
+        geometry = self.geometry
+        transposed = w.swapaxes(-1, -2)
+        # A layer stores its weights as [R, P, A B C]. In any other order the kernel cannot add.
+        if not transposed.flags.c_contiguous:
             w += replica_factors(scale, w) * self.dense()
             return
         filters = transposed.reshape(*transposed.shape[:2], *geometry.kernel, -1)

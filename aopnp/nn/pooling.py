@@ -10,16 +10,18 @@ from aopnp.nn.unfold import image_size, numbers, pair, positions
 
 
 class MaxPool2d(Layer):
-    """The largest value of each window; of equal ones the first, row by row, and NaN before all numbers.
+    """The largest value of each window.
 
-    The derivative is that of picking the pixels which were largest. `stride` is the kernel's size by default.
+    Of equal values the first one counts, row by row, and NaN counts as larger than all numbers. The
+    derivative is that of a map that picks these pixels. `stride` is the kernel's size by default.
     """
 
     def __init__(
         self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None
     ) -> None:
-        self.kernel = pair(kernel, "kernel")
-        self.stride = self.kernel if stride is None else pair(stride, "stride")
+        self.kernel = self.stride = pair(kernel, "kernel")
+        if stride is not None:
+            self.stride = pair(stride, "stride")
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         self.size = image_size(x)
@@ -32,29 +34,34 @@ class MaxPool2d(Layer):
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
+        if not needs_input:
+            return None
         H, W = self.size
-        return (
-            scatter_pixels(array_module(g).ascontiguousarray(g), self.pixels, H=H, W=W)
-            if needs_input
-            else None
-        )
+        g = array_module(g).ascontiguousarray(g)
+        return scatter_pixels(g, self.pixels, H=H, W=W)
 
     def tangent(self, u: Array) -> Array:
         *leading, H, W, C = u.shape
-        _, M, I, J, _ = self.pixels.shape  # noqa: E741
-        pixels = self.pixels.reshape(*(1,) * (u.ndim - 5), -1, M, I * J, C)
-        picked = array_module(u).take_along_axis(u.reshape(*leading, H * W, C), pixels, -2)
+        _, M, I, J, _ = self.pixels.shape  # noqa: E741 - an axis
+        ones = (1,) * (u.ndim - 5)
+        pixels = self.pixels.reshape(*ones, -1, M, I * J, C)
+        flat = u.reshape(*leading, H * W, C)
+        picked = array_module(u).take_along_axis(flat, pixels, -2)
         return picked.reshape(*picked.shape[:-2], I, J, C)
 
 
 class AveragePool2d(Layer):
-    """The mean of each window: a sum over the A B taps of what each tap sees. `stride` is the kernel's by default."""
+    """The mean of each window, computed as a sum over the A B taps of the kernel.
+
+    `stride` is the kernel's size by default.
+    """
 
     def __init__(
         self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None
     ) -> None:
-        self.kernel = pair(kernel, "kernel")
-        self.stride = self.kernel if stride is None else pair(stride, "stride")
+        self.kernel = self.stride = pair(kernel, "kernel")
+        if stride is not None:
+            self.stride = pair(stride, "stride")
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         self.size = image_size(x)
@@ -66,32 +73,32 @@ class AveragePool2d(Layer):
     ) -> Array | None:
         if not needs_input:
             return None
-        back = array_module(g).zeros((*g.shape[:2], *self.size, g.shape[-1]), g.dtype)
+        shape = (*g.shape[:2], *self.size, g.shape[-1])
+        dx = array_module(g).zeros(shape, g.dtype)
         share = g / (self.kernel[0] * self.kernel[1])
-        for seen in self._taps():
-            back[seen] += share
-        return back
+        for pixels in self._taps():
+            dx[pixels] += share
+        return dx
 
     def tangent(self, u: Array) -> Array:
-        first, *others = self._taps()
+        first, *rest = self._taps()
         total = u[first].copy()
-        for seen in others:
-            total += u[seen]
+        for pixels in rest:
+            total += u[pixels]
         return total / (self.kernel[0] * self.kernel[1])
 
     def _taps(self) -> list[tuple[Any, ...]]:
-        """Return what each tap sees in all windows, as an index [..., I, J, C] of the images."""
-        (A, B), (I, J), (down, right) = self.kernel, self.positions, self.stride  # noqa: E741
-        return [
-            (
-                ...,
-                slice(a, a + (I - 1) * down + 1, down),
-                slice(b, b + (J - 1) * right + 1, right),
-                slice(None),
-            )
-            for a in range(A)
-            for b in range(B)
-        ]
+        """Return the index of the pixels [..., I, J, C] that each tap of the kernel reads."""
+        A, B = self.kernel
+        I, J = self.positions  # noqa: E741 - an axis
+        down, right = self.stride
+        taps: list[tuple[Any, ...]] = []
+        for a in range(A):
+            rows = slice(a, a + (I - 1) * down + 1, down)
+            for b in range(B):
+                columns = slice(b, b + (J - 1) * right + 1, right)
+                taps.append((..., rows, columns, slice(None)))
+        return taps
 
 
 class GlobalAveragePool(Layer):
@@ -106,9 +113,11 @@ class GlobalAveragePool(Layer):
     ) -> Array | None:
         if not needs_input:
             return None
+        xp = array_module(g)
         H, W = self.size
-        xp, share = array_module(g), (g / (H * W))[..., None, None, :]
-        return xp.ascontiguousarray(xp.broadcast_to(share, (*g.shape[:2], H, W, g.shape[-1])))
+        share = (g / (H * W))[..., None, None, :]
+        shape = (*g.shape[:2], H, W, g.shape[-1])
+        return xp.ascontiguousarray(xp.broadcast_to(share, shape))
 
     def tangent(self, u: Array) -> Array:
         return u.mean((-3, -2))

@@ -1,44 +1,60 @@
-"""The residual connection (He et al. 2016): `y = shortcut(x) + layers(x)`, the shortcut being x itself unless given.
+"""The residual connection: a block of layers and a shortcut around it (He et al. 2016).
 
-backward  dx = shortcut.backward(g) + layers.backward(g)      tangent  shortcut.tangent(u) + layers.tangent(u)
+forward   y = shortcut(x) + layers(x)
+backward  dx = shortcut.backward(g) + layers.backward(g)
+tangent   shortcut.tangent(u) + layers.tangent(u)
+
+The shortcut is x itself unless another one is given.
 """
 
 from typing import Any
 
 from aopnp.arrays.backend import Array
 from aopnp.estimators.step import EVALUATION, Step
-from aopnp.nn.layer import Chain, Layer
+from aopnp.nn.chain import Chain
+from aopnp.nn.layer import Layer
 
 
 class Residual(Chain):
-    """`shortcut(x) + layers(x)`; a shortcut maps x to the shape of the output where the layers change it."""
+    """`shortcut(x) + layers(x)`.
+
+    Where the layers change the shape, `shortcut` is a layer that maps x to the shape of their
+    output.
+    """
 
     def __init__(self, *layers: Layer, shortcut: Layer | None = None) -> None:
-        # Both branches in one chain: walk, parameters and initialise are a Chain's.
-        super().__init__(Chain(*layers), *([] if shortcut is None else [shortcut]))
+        # Both branches are the layers of one chain, so that this class inherits walk, parameters
+        # and initialise from Chain.
+        branches: list[Layer] = [Chain(*layers)]
+        if shortcut is not None:
+            branches.append(shortcut)
+        super().__init__(*branches)
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
-        through, *shortcut = [branch.forward(x, step) for branch in self.layers]
-        beside = shortcut[0] if shortcut else x
-        if beside.shape[1:] != through.shape[1:]:
+        output = self.layers[0].forward(x, step)
+        shortcut = x
+        if len(self.layers) == 2:
+            shortcut = self.layers[1].forward(x, step)
+        if shortcut.shape[1:] != output.shape[1:]:
             raise ValueError(
-                f"expected both branches of a Residual to give one shape, got {through.shape} from the layers and "
-                f"{beside.shape} beside them; give a shortcut layer that maps the input to the layers' output"
+                f"expected both branches of a Residual to give one shape, got {output.shape} from "
+                f"the layers and {shortcut.shape} from the shortcut; give a shortcut layer that "
+                "maps the input to the layers' output"
             )
-        return beside + through
+        return shortcut + output
 
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        through, *shortcut = [
-            branch.backward(g, step, needs_input=needs_input) for branch in self.layers
-        ]
+        dx = self.layers[0].backward(g, step, needs_input=needs_input)
+        shortcut: Array | None = g
+        if len(self.layers) == 2:
+            shortcut = self.layers[1].backward(g, step, needs_input=needs_input)
         if not needs_input:
             return None
-        beside = shortcut[0] if shortcut else g
-        assert beside is not None
-        assert through is not None
-        return beside + through
+        assert shortcut is not None
+        assert dx is not None
+        return shortcut + dx
 
     @property
     def uses_upstream_gradient(self) -> bool:
@@ -51,9 +67,10 @@ class Residual(Chain):
         return [self]
 
     def tangent(self, u: Any) -> Array:
-        moved: list[Any] = [
-            branch.tangent(u) for branch in self.layers if u is not None or branch.perturbed()
-        ]
+        moved: list[Any] = []
+        for branch in self.layers:
+            if u is not None or branch.perturbed():
+                moved.append(branch.tangent(u))
         if u is not None and len(self.layers) == 1:
             moved.append(u)
         return sum(moved[1:], start=moved[0])

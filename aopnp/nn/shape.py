@@ -1,4 +1,4 @@
-"""Layers that only change the shape of what passes: between images [R, M, H, W, C] and rows [R, M, N]."""
+"""Layers that only change shapes: between images [R, M, H, W, C] and rows [R, M, N]."""
 
 import math
 
@@ -17,10 +17,13 @@ class Flatten(Layer):
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        return g.reshape(*g.shape[:2], *self.shape) if needs_input else None
+        if not needs_input:
+            return None
+        return g.reshape(*g.shape[:2], *self.shape)
 
     def tangent(self, u: Array) -> Array:
-        return u.reshape(*u.shape[: u.ndim - len(self.shape)], math.prod(self.shape))
+        leading = u.shape[: u.ndim - len(self.shape)]
+        return u.reshape(*leading, math.prod(self.shape))
 
 
 class Unflatten(Layer):
@@ -33,15 +36,17 @@ class Unflatten(Layer):
         if x.ndim != 3 or x.shape[2] != math.prod(self.shape):
             H, W, C = self.shape
             raise ValueError(
-                f"expected rows [R or 1, M, N] with N = {H} * {W} * {C} = {H * W * C}, got shape {x.shape}; "
-                "give Unflatten the size of the images"
+                f"expected rows [R or 1, M, N] with N = {H} * {W} * {C} = {H * W * C}, "
+                f"got shape {x.shape}; give Unflatten the size of the images"
             )
         return self.tangent(x)
 
     def backward(
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
-        return g.reshape(*g.shape[:2], math.prod(self.shape)) if needs_input else None
+        if not needs_input:
+            return None
+        return g.reshape(*g.shape[:2], math.prod(self.shape))
 
     def tangent(self, u: Array) -> Array:
         return u.reshape(*u.shape[:-1], *self.shape)

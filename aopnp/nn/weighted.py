@@ -1,7 +1,7 @@
 """The base of layers with weights: parameters, initial values, the products, the feedback, checks.
 
-A layer itself says what it multiplies (`Dense`, `Conv2d`). This class holds the rest that a layer needs
-from outside.
+The formulas of a layer are in its subclass (`Dense`, `Conv2d`). This class prepares all that the
+formulas use.
 """
 
 from typing import Any
@@ -23,18 +23,21 @@ from aopnp.nn.sampled_inputs import SampledInputs
 
 
 class Weighted(Layer):
-    """A layer of weights [R, N, P] and a bias [R, P]; every product is exact unless it has an estimator."""
+    """A layer with weights [R, N, P] and a bias [R, P].
+
+    Every product is exact unless it is given an estimator.
+    """
 
     weight: Parameter
     bias: Parameter
     perturbation: Array | None = None
-    """A tangent of the outputs [..., R, M, P], added to those of the parameters."""
+    """A tangent of the outputs [..., R, M, P], added to the tangent that the parameters give."""
     sample: SampledInputs | None = None
     """The inputs that the last forward product kept; None: all."""
     x: Array
-    """The rows that the last forward pass multiplied, of the inputs it kept [R or 1, rows, N]."""
+    """The rows that the last forward pass multiplied, of the kept inputs [R or 1, rows, N]."""
     w: Array
-    """The weights that it multiplied [R, N, P]."""
+    """The weights that it multiplied with them [R, N, P]."""
 
     def __init__(
         self,
@@ -57,7 +60,9 @@ class Weighted(Layer):
                     "expected estimators without memory for the forward product and the input "
                     f"gradient, got {other}; only the weight gradient may answer a step late"
                 )
-        self.inputs, self.outputs, self.init = inputs, outputs, init
+        self.inputs = inputs
+        self.outputs = outputs
+        self.init = init
         self.forward_product = ForwardProduct(forward, inputs, outputs)
         self.input_product = InputProduct(input_gradient, feedback, outputs)
         self.weight_product = Product(estimator)
@@ -78,14 +83,21 @@ class Weighted(Layer):
         def drawn(purpose: Purpose) -> Array:
             """Return weights and, in the last row, a bias [R, N + 1, P]."""
             values = streams.draw(
-                purpose, index, sample=lambda generator: self.init(generator, N, P, self.fan_out)
+                purpose,
+                index,
+                sample=lambda generator: self.init(generator, N, P, self.fan_out),
             )
-            return np.broadcast_to(values.astype(dtype), (streams.replicas, N + 1, P))
+            shape = streams.replicas, N + 1, P
+            return np.broadcast_to(values.astype(dtype), shape)
 
         def matrix(values: Array) -> Array:
-            # In memory weights lie as [R, P, N]: where P is small, BLAS is up to 3 times faster along
-            # the long axis.
-            return to_device(values[:, :N].swapaxes(-1, -2).copy(), device).swapaxes(-1, -2)
+            """Return the weights [R, N, P] on the device, without the bias.
+
+            In memory they lie as [R, P, N]: where P is small, BLAS is up to 3 times faster along
+            the long axis.
+            """
+            transposed = values[:, :N].swapaxes(-1, -2).copy()
+            return to_device(transposed, device).swapaxes(-1, -2)
 
         initial = drawn(Purpose.INITIAL)
         self.weight = Parameter(matrix(initial))
@@ -112,11 +124,14 @@ class Weighted(Layer):
 
     @property
     def feedback_matrix(self) -> Parameter | None:
-        """The matrix that the feedback keeps [R, N, P], if it keeps one."""
+        """The matrix that the feedback keeps [R, N, P]; None if it keeps none."""
         return self.input_product.b
 
     def matrix(self, step: Step) -> Array:
-        """Return the matrix of the backward pass [R, N, P], of the kept inputs: W or the feedback's."""
+        """Return the matrix of the backward pass [R, N, P]: W, or that of the feedback.
+
+        Where the forward product sampled its inputs, N counts only the kept ones.
+        """
         if type(self.feedback) is Transpose:
             return self.w
         matrix = self.input_product.matrix(self.weight.numbers(), step)
@@ -135,7 +150,7 @@ class Weighted(Layer):
         return self.perturbation is not None or super().perturbed()
 
     def bias_tangent(self) -> Array | None:
-        """Return b' in every row [..., R, rows, P]; None where b stands still."""
+        """Return b' in every row [..., R, rows, P]; None where b has no tangent."""
         if self.bias.tangent is None:
             return None
         moved = self.bias.tangent[..., None, :]
@@ -160,10 +175,16 @@ class Weighted(Layer):
                 "call network.initialise(streams) first"
             )
 
-    def refuse(self, x: Array, axes: str, channels: int, cure: str = "") -> None:
-        """Raise the error of an input x that has not `axes`, such as [R or 1, M, N], or another dtype.
+    def accepts(self, x: Array, ndim: int, channels: int) -> bool:
+        """Return whether x fits the weights: its shape [R or 1, ..., channels] and its dtype."""
+        fits = hasattr(self, "bias") and x.ndim == ndim and x.shape[-1] == channels
+        return fits and len(x) in (1, len(self.bias.value)) and x.dtype == self.bias.value.dtype
 
-        Its last axis must have `channels` entries. TypeError for the dtype, ValueError for the shape.
+    def refuse(self, x: Array, axes: str, channels: int, cure: str = "") -> None:
+        """Raise the error of an input x that `accepts` has refused.
+
+        `axes` names the axes that x should have, such as inputs [R or 1, M, N]; the last of them
+        must have `channels` entries. Raises TypeError for the dtype and ValueError for the shape.
         """
         self.check_initialised()
         R, dtype = len(self.bias.value), self.bias.value.dtype

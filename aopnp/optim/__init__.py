@@ -1,4 +1,7 @@
-"""Optimisers and step-size schedules. A new one is one file and one line here."""
+"""Optimisers and step-size schedules.
+
+A new one is one file and one line here.
+"""
 
 from aopnp.optim.adam import Adam, Moments
 from aopnp.optim.bop import Bop

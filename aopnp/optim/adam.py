@@ -1,10 +1,13 @@
-"""Adam (Kingma and Ba 2015, algorithm 1) with weight decay, decoupled (Loshchilov and Hutter 2019) or not.
+"""Adam with weight decay.
 
     m <- beta1 m + (1 - beta1) g        v <- beta2 v + (1 - beta2) g^2
     w <- (1 - lr_t wd) w - lr_t (m / (1 - beta1^n)) / (sqrt(v / (1 - beta2^n)) + eps)
 
-n counts the updates of this parameter, from 1: the divisions make up for m and v starting at zero. The
-count is part of the state, so that a resumed run corrects as an uninterrupted one does.
+(Kingma and Ba 2015, algorithm 1.) The weight decay is decoupled (Loshchilov and Hutter 2019) or, if
+that is asked for, L2 regularisation.
+
+n counts the updates of this parameter from 1; the divisions make up for the start of m and v at
+zero. The count is part of the state, so that a resumed run corrects as an uninterrupted one does.
 """
 
 import math
@@ -30,11 +33,11 @@ class Moments:
 
 
 class Adam(Optimiser):
-    """lr is a number or [R], one step size for each replica; `schedule` multiplies it.
+    """Adam with one step size lr, or one for each replica, [R]; `schedule` multiplies it.
 
-    `weight_decay` shrinks every parameter, biases included, by lr_t weight_decay of itself and does not
-    pass through the moments, as in AdamW. If it is not `decoupled` it is L2 regularisation: wd w is
-    added to g, and scaled by 1/sqrt(v) as g is.
+    Decoupled weight decay shrinks every parameter, biases included, by the share lr_t weight_decay
+    and does not pass through the moments, as in AdamW. Without `decoupled`, weight decay is L2
+    regularisation: wd w is added to g, and is scaled by 1/sqrt(v) as g is.
     """
 
     def __init__(
@@ -55,7 +58,10 @@ class Adam(Optimiser):
             raise ValueError(
                 f"expected a finite eps > 0, got {eps}; it keeps a zero gradient from giving 0/0"
             )
-        self.beta1, self.beta2, self.eps, self.decoupled = beta1, beta2, eps, decoupled
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+        self.decoupled = decoupled
 
     def move(self, parameter: Parameter, lr: Array) -> None:
         assert parameter.grad is not None

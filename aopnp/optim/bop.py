@@ -1,9 +1,11 @@
-"""Bop, the binary optimiser: it flips bits, without real weights behind them (Helwegen et al. 2019, algorithm 1).
+"""Bop, the binary optimiser: it flips bits, without real weights behind them.
 
-    m <- (1 - gamma_t) m + gamma_t g        w <- -w where |m| > tau and sign(m) = sign(w)
+    m <- (1 - gamma_t) m + gamma_t g        gamma_t = gamma gamma_schedule(t)
+    w <- -w where |m| > tau and sign(m) = sign(w)
 
-The accumulator m is real: 32 bits for each weight of one bit. gamma_t = gamma gamma_schedule(t). Soft
-weights need one bit, Levels(1), which SOFT_WEIGHTS calls "memoryless"; a flip displaces it by -2 w.
+(Helwegen et al. 2019, algorithm 1.) The accumulator m is real: 32 bits for each weight of one bit.
+The soft weights need only one bit, Levels(1), which SOFT_WEIGHTS calls "memoryless"; a flip
+displaces it by -2 w.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,10 @@ from aopnp.optim.schedules import Schedule
 
 
 class Bop(Composed):
-    """Flips binary weights; `rest` moves all other parameters. The state of a binary weight is m [R, N, P]."""
+    """The optimiser of binary weights; `rest` moves all other parameters.
+
+    The state of a binary weight is m [R, N, P].
+    """
 
     def __init__(
         self,
@@ -35,7 +40,9 @@ class Bop(Composed):
             raise ValueError(f"expected a rate gamma above 0 and up to 1, got {gamma}")
         if not tau >= 0:
             raise ValueError(f"expected a threshold tau >= 0, got {tau}")
-        self.gamma, self.tau, self.gamma_schedule = gamma, tau, gamma_schedule
+        self.gamma = gamma
+        self.tau = tau
+        self.gamma_schedule = gamma_schedule
 
     @property
     def state_kind(self) -> str:
@@ -52,6 +59,7 @@ class Bop(Composed):
                 self._flip(parameter, gamma, step.index)
 
     def _flip(self, parameter: SoftWeight, gamma: float, step: int) -> None:
+        """Flip the bits of one parameter."""
         assert parameter.grad is not None
         if parameter not in self.state:
             self.state[parameter] = parameter.zeros()
@@ -66,10 +74,12 @@ class Bop(Composed):
         return [self.state.get(parameter, real) for parameter, real in states]
 
     def restore(self, parameters: Sequence[Parameter], saved: Sequence[Any]) -> None:
-        binary, real = [], []
-        for parameter, state in zip(parameters, saved, strict=True):
-            soft = isinstance(parameter, SoftWeight)
-            binary.append(state if soft else None)
-            real.append(None if soft else state)
+        binary: list[Any] = [None] * len(parameters)
+        real: list[Any] = [None] * len(parameters)
+        for i, (parameter, state) in enumerate(zip(parameters, saved, strict=True)):
+            if isinstance(parameter, SoftWeight):
+                binary[i] = state
+            else:
+                real[i] = state
         Optimiser.restore(self, parameters, binary)
         self.inner.restore(parameters, real)

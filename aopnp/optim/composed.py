@@ -1,7 +1,6 @@
-"""The base of optimisers that are made from another one.
+"""The base of optimisers that are built around another optimiser, the inner one.
 
-Step sizes, schedule and weight decay are those of the inner optimiser, and it keeps the state that it
-always keeps.
+Step sizes, schedule and weight decay are those of the inner optimiser, which keeps its usual state.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from aopnp.optim.optimiser import Optimiser
 
 
 class Composed(Optimiser):
-    """An optimiser that changes what `inner` sees or does."""
+    """An optimiser that changes the gradients or the parameters that `inner` works with."""
 
     def __init__(self, inner: Optimiser) -> None:
         super().__init__(inner.base_lr, inner.weight_decay, inner.schedule)

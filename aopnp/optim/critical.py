@@ -1,23 +1,33 @@
-"""Critical gradients: the largest past gradients go on pushing (McRae, Parthasarathi, Assran and Chandar, ICLR 2022).
+"""Critical gradients: the largest past gradients take part in all later updates.
 
-    g' = aggregate(g, B)                             B: at most C past gradients of this tensor, each with a priority
-    B  <- B with (g, r), if |B| < C or r > min p     r = |g|, or the sum of all tensors' norms (`synced`)
+    g' = aggregate(g, B)
+    B  <- B with (g, r), if |B| < C or r > min p
     p  <- decay p                                    the priorities, never the gradients
 
-g' is handed to the inner optimiser: Critical(SGD(lr)) is the paper's SGD_C, and for Adam_C it takes
-Critical(Adam(lr), aggregation="mean"). B in g' is the buffer before g comes in; g' = g while it is empty.
+(McRae, Parthasarathi, Assran and Chandar, ICLR 2022.) B is the buffer of at most C past gradients
+of a tensor, each with a priority p. The priority of a new gradient is its norm, r = |g|, or the
+sum of the norms of all tensors (`synced`). The inner optimiser applies g'. B in g' is the buffer
+before g comes in; g' = g while it is empty.
 
-    sum, mid    g + kappa mean(B), half of it        min, median, max    g + kappa b, b in B of this rank by priority
-    mean        (g + kappa sum(B)) / (|B| + 1)
+    sum                 g + kappa mean(B)
+    mid                 (g + kappa mean(B)) / 2
+    mean                (g + kappa sum(B)) / (|B| + 1)
+    min, median, max    g + kappa b, where b in B has this rank by priority
 
-Ties: a gradient of just the smallest priority does not come in; of equal priorities that in the earlier slot ranks, and
-goes, first; the median of an even number is the upper one. All but mean and mid hand on g itself at kappa = 0.
+Critical(SGD(lr)) is the SGD_C of the paper, and Critical(Adam(lr), aggregation="mean") is its
+Adam_C.
 
-The published code differs where it contradicts the paper or itself: there kappa = 0 turns momentum off too and crashes
-Adam_C, which ignores kappa otherwise; after the first eviction r is compared with a priority that need not be the
-smallest; and the buffer holds weight decay. Here the inner optimiser decays, and B holds gradients alone.
+Ties: a gradient whose priority equals the smallest one does not come in. Of gradients with equal
+priorities, the one in the earlier slot ranks first and is replaced first. The median of an even
+number is the upper one. At kappa = 0 all aggregations but mean and mid return g itself.
 
-The memory costs C times the parameters, more than Adam's two; sum, mid and mean read it all at every step.
+The published code differs from this file where it contradicts the paper or itself. There kappa = 0
+turns momentum off, too, and crashes Adam_C, which ignores kappa otherwise; after the first eviction
+r is compared with a priority that need not be the smallest; and the buffer includes weight decay.
+Here the inner optimiser applies weight decay, and B holds gradients alone.
+
+The memory costs C times the parameters, more than the two times of Adam. The aggregations sum, mid
+and mean read all of it at every step.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,32 +49,48 @@ class CriticalGradients:
     """The buffer of a parameter [R, ...]; updated in place. Replicas may evict different slots."""
 
     gradients: Array
-    """What was kept [R, C, ...]; zero beyond `count`."""
+    """Past gradients [R, C, ...]; zero beyond `count`."""
     priorities: Array
     """Decayed norms float64 [R, C]; zero beyond `count`."""
     count: int = 0
-    """Number of gradients: the same in all replicas, for each of them keeps the first C that it sees."""
+    """Number of gradients. It is the same in all replicas: each keeps the first C that it sees."""
 
 
 Aggregation = Callable[[Array, Array, Array, Array], Array]
-"""(g [R, ...], remembered [R, n, ...], their priorities [R, n], kappa [R or 1, 1...]) -> what the optimiser sees."""
+"""`aggregate(g, past, priorities, kappa) -> g'`, for g [R, ...] and n past gradients.
+
+past is [R, n, ...], priorities [R, n], kappa [R or 1, 1, ...].
+"""
+
+
+def _sum(g: Array, past: Array, priorities: Array, kappa: Array) -> Array:
+    return g + kappa * past.mean(1)
+
+
+def _mid(g: Array, past: Array, priorities: Array, kappa: Array) -> Array:
+    return (g + kappa * past.mean(1)) / 2
+
+
+def _mean(g: Array, past: Array, priorities: Array, kappa: Array) -> Array:
+    return (g + kappa * past.sum(1)) / (past.shape[1] + 1)
 
 
 def _ranked(place: Callable[[int], int]) -> Aggregation:
-    def aggregate(g: Array, remembered: Array, priorities: Array, kappa: Array) -> Array:
-        order = array_module(g).argsort(priorities, axis=1, kind="stable")
+    """Return the aggregation by the gradient of rank `place(n)` among n, from the smallest up."""
+
+    def aggregate(g: Array, past: Array, priorities: Array, kappa: Array) -> Array:
+        xp = array_module(g)
+        order = xp.argsort(priorities, axis=1, kind="stable")
         slot = order[:, place(priorities.shape[1])]
-        return g + kappa * remembered[array_module(g).arange(len(g)), slot]
+        return g + kappa * past[xp.arange(len(g)), slot]
 
     return aggregate
 
 
 AGGREGATIONS: dict[str, Aggregation] = {
-    "sum": lambda g, remembered, priorities, kappa: g + kappa * remembered.mean(1),
-    "mid": lambda g, remembered, priorities, kappa: (g + kappa * remembered.mean(1)) / 2,
-    "mean": lambda g, remembered, priorities, kappa: (
-        (g + kappa * remembered.sum(1)) / (remembered.shape[1] + 1)
-    ),
+    "sum": _sum,
+    "mid": _mid,
+    "mean": _mean,
     "min": _ranked(lambda n: 0),
     "median": _ranked(lambda n: n // 2),
     "max": _ranked(lambda n: n - 1),
@@ -72,10 +98,11 @@ AGGREGATIONS: dict[str, Aggregation] = {
 
 
 class Critical(GradientTransformation):
-    """Remembers `capacity` = C gradients of every tensor. `decay` and `kappa` are numbers or [R], one a replica.
+    """Remembers `capacity` = C gradients of every tensor.
 
-    Gradients in factored form are multiplied out. `synced`: all tensors of a replica share one priority, and so keep
-    the gradients of the same steps.
+    `decay` and `kappa` are numbers or arrays [R], one number for each replica. Gradients in
+    factored form are multiplied out. With `synced` all tensors of a replica share one priority,
+    and so keep the gradients of the same steps.
     """
 
     def __init__(
@@ -100,8 +127,11 @@ class Critical(GradientTransformation):
             raise ValueError(
                 f"expected an aggregation among {', '.join(AGGREGATIONS)}, got {aggregation!r}"
             )
-        self.capacity, self.decay, self.kappa = int(capacity), decay, kappa
-        self.aggregation, self.synced = aggregation, synced
+        self.capacity = int(capacity)
+        self.decay = decay
+        self.kappa = kappa
+        self.aggregation = aggregation
+        self.synced = synced
 
     @property
     def state_kind(self) -> str:
@@ -114,29 +144,36 @@ class Critical(GradientTransformation):
         if self.synced:
             total: Any = sum(priorities)
             priorities = [total] * len(priorities)
-        return [
-            self._past_and(*each) for each in zip(parameters, gradients, priorities, strict=True)
-        ]
-
-    def _past_and(self, parameter: Parameter, g: Array, r: Array) -> Array:
-        """Return g' and remember g with priority r [R]."""
-        if parameter not in self.state:
-            xp, (R, *shape) = array_module(g), g.shape
-            empty = xp.zeros((R, self.capacity, *shape), g.dtype), xp.zeros((R, self.capacity))
-            self.state[parameter] = CriticalGradients(*empty)
-        state = self.state[parameter]
-        past = state.gradients[:, : state.count], state.priorities[:, : state.count]
-        aggregated = (
-            AGGREGATIONS[self.aggregation](g, *past, replica_factors(self.kappa, g))
-            if state.count
-            else g
-        )
-        self._remember(state, g, r)
+        aggregated = []
+        for parameter, g, r in zip(parameters, gradients, priorities, strict=True):
+            if parameter not in self.state:
+                self.state[parameter] = self._empty(g)
+            state = self.state[parameter]
+            aggregated.append(self._aggregate(state, g))
+            self._remember(state, g, r)
         return aggregated
 
+    def _empty(self, g: Array) -> CriticalGradients:
+        """Return an empty buffer for gradients like g [R, ...]."""
+        xp = array_module(g)
+        R, *shape = g.shape
+        gradients = xp.zeros((R, self.capacity, *shape), g.dtype)
+        return CriticalGradients(gradients, xp.zeros((R, self.capacity)))
+
+    def _aggregate(self, state: CriticalGradients, g: Array) -> Array:
+        """Return g' [R, ...]."""
+        n = state.count
+        if n == 0:
+            return g
+        aggregate = AGGREGATIONS[self.aggregation]
+        kappa = replica_factors(self.kappa, g)
+        return aggregate(g, state.gradients[:, :n], state.priorities[:, :n], kappa)
+
     def _remember(self, state: CriticalGradients, g: Array, r: Array) -> None:
+        """Put g with priority r [R] into the buffer, if it comes in; then decay the priorities."""
         if state.count < self.capacity:
-            state.gradients[:, state.count], state.priorities[:, state.count] = g, r
+            state.gradients[:, state.count] = g
+            state.priorities[:, state.count] = r
             state.count += 1
         else:
             xp = array_module(g)
@@ -149,7 +186,10 @@ class Critical(GradientTransformation):
 
 
 def _norms(g: Array) -> Array:
-    """Return |g| float64 [R], summed along contiguous rows: a replica's is then the same in a stack as alone."""
+    """Return |g| float64 [R].
+
+    The sums run along contiguous rows: the norm of a replica is then the same in a stack as alone.
+    """
     xp = array_module(g)
     rows = xp.ascontiguousarray(g.reshape(len(g), -1), np.float64)
     norms: Array = xp.sqrt((rows * rows).sum(-1))

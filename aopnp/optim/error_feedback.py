@@ -1,10 +1,13 @@
-"""Error feedback around an optimiser: only the largest entries are applied, the others wait and add up.
+"""Error feedback around an optimiser: the largest entries are applied, the rest waits and adds up.
 
-    u = (lr_last / lr) e + g    applied = the largest share of the entries of u, by magnitude    e <- u - applied
+    u = (lr_last / lr) e + g
+    applied = the largest share of the entries of u, by magnitude
+    e <- u - applied
 
-The inner optimiser applies `applied`. In units of the step, r = lr e, nothing is lost under any schedule:
-r <- r + lr g - lr applied. Mem-AOP's memory does so for the rows of a batch. This is EF-SGD (Karimireddy
-et al. 2019, arXiv 1901.09847, algorithm 2) with the top k of each tensor; its guarantee is for plain SGD.
+The inner optimiser applies `applied`. In units of the step, r = lr e, nothing is lost under any
+schedule: r <- r + lr g - lr applied. The memory of Mem-AOP does the same for the rows of a batch.
+This is EF-SGD (Karimireddy et al. 2019, arXiv 1901.09847, algorithm 2) with the top k of each
+tensor; its guarantee holds for plain SGD.
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ class Unapplied:
 
 
 class ErrorFeedback(GradientTransformation):
-    """Applies the `share` of each tensor's entries that are largest, at least one; ties all pass."""
+    """Applies the largest `share` of the entries of each tensor, at least one; ties all pass."""
 
     def __init__(self, inner: Optimiser, share: float) -> None:
         super().__init__(inner)
@@ -46,16 +49,19 @@ class ErrorFeedback(GradientTransformation):
         lr, groups = step.lr, step.group_lr
         if lr is None:
             lr, groups = self.lr(step.index), self.group_lr(step.index)
-        return [
-            self._applied(parameter, g, groups.get(parameter.group, lr))
-            for parameter, g in zip(parameters, gradients, strict=True)
-        ]
+        applied = []
+        for parameter, g in zip(parameters, gradients, strict=True):
+            lr_of_group = groups.get(parameter.group, lr)
+            applied.append(self._applied(parameter, g, lr_of_group))
+        return applied
 
     def _applied(self, parameter: Parameter, g: Array, lr: Array) -> Array:
+        """Return the entries to apply, zero elsewhere; the remaining entries stay in the state."""
         lr = replica_values(lr, len(g))
         if not lr.min() > 0:
             raise ValueError(
-                f"expected step sizes > 0 under error feedback, got {lr.min()}; end training before"
+                f"expected step sizes > 0 under error feedback, got {lr.min()}; "
+                "end the training before lr is 0"
             )
         if parameter not in self.state:
             self.state[parameter] = Unapplied(array_module(g).zeros_like(g), lr.copy())
@@ -69,11 +75,12 @@ class ErrorFeedback(GradientTransformation):
 
 
 def largest(u: Array, share: float) -> Array:
-    """Return u [R, ...] with zeros but for the `share` of each replica's entries of largest magnitude."""
-    xp, magnitude = array_module(u), abs(u).reshape(len(u), -1)
+    """Return u [R, ...] with zeros but for the largest `share` of each replica, by magnitude."""
+    xp = array_module(u)
+    magnitude = abs(u).reshape(len(u), -1)
     n = magnitude.shape[1]
     kept = max(1, round(share * n))
     threshold = xp.partition(magnitude, n - kept, axis=-1)[:, n - kept]
-    # Not u >= threshold: a NaN, which is sorted last, is applied at once, where everybody sees it.
+    # Not u >= threshold: a NaN, which is sorted last, passes at once and is seen in the weights.
     below = (magnitude < threshold[:, None]).reshape(u.shape)
     return xp.where(below, u.dtype.type(0), u)

@@ -15,14 +15,17 @@ from aopnp.optim.optimiser import Optimiser
 
 
 class GradientTransformation(Composed):
-    """`inner` applies transformed gradients; after an update the parameters have their own again."""
+    """An optimiser whose `inner` optimiser applies transformed gradients.
+
+    After an update the parameters have their original gradients again.
+    """
 
     def transform(
         self, parameters: Sequence[Parameter], gradients: Sequence[Array], step: Step
     ) -> Sequence[Array]:
         """Return the gradients that `inner` should apply: one array [R, ...] for each parameter.
 
-        They are computed from this step's gradients, multiplied out, and from `self.state`.
+        They are computed from the gradients of this step, as dense arrays, and from `self.state`.
         """
         raise NotImplementedError
 
@@ -33,19 +36,24 @@ class GradientTransformation(Composed):
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
         original = [parameter.grad for parameter in parameters]
         gradients = [dense(gradient) for gradient in original if gradient is not None]
-        _set_gradients(parameters, self.transform(parameters, gradients, step))
+        transformed = self.transform(parameters, gradients, step)
+        _set_gradients(parameters, transformed)
         self.inner.update(parameters, step)
         _set_gradients(parameters, original)
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
-        own, inner = Optimiser.saved(self, parameters), self.inner.saved(parameters)
-        return list(zip(own, inner, strict=True))
+        states = Optimiser.saved(self, parameters)
+        inner_states = self.inner.saved(parameters)
+        return list(zip(states, inner_states, strict=True))
 
     def restore(self, parameters: Sequence[Parameter], saved: Sequence[Any]) -> None:
-        Optimiser.restore(self, parameters, [own for own, _ in saved])
-        self.inner.restore(parameters, [inner for _, inner in saved])
+        states = [state for state, _ in saved]
+        inner_states = [inner_state for _, inner_state in saved]
+        Optimiser.restore(self, parameters, states)
+        self.inner.restore(parameters, inner_states)
 
 
 def _set_gradients(parameters: Sequence[Parameter], gradients: Sequence[Gradient | None]) -> None:
+    """Give each parameter its gradient."""
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient

@@ -1,6 +1,8 @@
-"""The interface of an optimiser: it moves parameters along their gradients, and keeps a state for each.
+"""The interface of an optimiser: it moves parameters along their gradients.
 
-w <- w - lr_t direction(gradients so far)        lr_t = lr schedule(t)
+    w <- w - lr_t direction(gradients so far)        lr_t = lr schedule(t)
+
+It keeps a state for each parameter.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,10 @@ from aopnp.optim.schedules import Schedule
 
 
 class Optimiser:
-    """lr is a number or [R], one step size for each replica; `schedule` multiplies it at every step."""
+    """The base of all optimisers.
+
+    lr is a number or [R], one step size for each replica; `schedule` multiplies it at every step.
+    """
 
     def __init__(self, lr: float | Array, weight_decay: float, schedule: Schedule | None) -> None:
         if not (np.isfinite(lr).all() and np.min(lr) > 0):
@@ -26,12 +31,16 @@ class Optimiser:
                 f"expected a finite weight decay >= 0, got {weight_decay}; 0 turns it off"
             )
         self.base_lr = np.atleast_1d(np.asarray(lr, np.float64))
-        self.weight_decay, self.schedule = weight_decay, schedule
+        self.weight_decay = weight_decay
+        self.schedule = schedule
         self.state: dict[Parameter, Any] = {}
 
     @property
     def state_kind(self) -> str:
-        """The kind of state that it keeps: only an optimiser of the same kind can go on with it."""
+        """The kind of state that this optimiser keeps.
+
+        Only an optimiser of the same kind can go on with a saved state.
+        """
         return type(self).__name__
 
     def lr(self, step: int) -> Array:
@@ -41,14 +50,14 @@ class Optimiser:
         return self.base_lr * self.schedule(step)
 
     def group_lr(self, step: int) -> dict[str, Array]:
-        """Return the step sizes of the parameter groups that have one of their own: group -> [R or 1]."""
+        """Return the step sizes of parameter groups with a separate one: group -> [R or 1]."""
         return {}
 
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
         """Move every parameter by one step along its gradient, in place.
 
-        The step size is `step.lr`, or this optimiser's where the step names none. Raises ValueError
-        for soft weights, which `SoftWeightUpdate` moves.
+        The step size is `step.lr`, or `self.lr(step.index)` where `step.lr` is None. Raises
+        ValueError for soft weights, which `SoftWeightUpdate` moves.
         """
         lr = step.lr
         if lr is None:
@@ -63,7 +72,7 @@ class Optimiser:
             self.move(parameter, lr)
 
     def move(self, parameter: Parameter, lr: Array) -> None:
-        """Move one parameter [R, ...] by a step of size lr [R or 1] along its gradient, in place."""
+        """Move one parameter [R, ...] along its gradient, in place, with step size lr [R or 1]."""
         raise NotImplementedError
 
     def shrink(self, w: Array, lr: Array) -> None:
@@ -76,6 +85,11 @@ class Optimiser:
         return [self.state.get(parameter) for parameter in parameters]
 
     def restore(self, parameters: Sequence[Parameter], saved: Sequence[Any]) -> None:
-        """Take over the states that `saved` returned, now of `parameters`, in the place of all others."""
-        pairs = zip(parameters, saved, strict=True)
-        self.state = {parameter: state for parameter, state in pairs if state is not None}
+        """Take over the states that `saved` returned as the states of `parameters`.
+
+        All earlier states are dropped.
+        """
+        self.state = {}
+        for parameter, state in zip(parameters, saved, strict=True):
+            if state is not None:
+                self.state[parameter] = state

@@ -1,7 +1,7 @@
-"""Two groups of parameters, each with an optimiser and a schedule of its own: network and feedback path.
+"""Two groups of parameters with different optimisers and schedules: network and feedback path.
 
-Direct Kolen-Pollack trains its feedback matrices so (Webster, Choi and Ahn): both groups move after one
-backward pass.
+Direct Kolen-Pollack trains its feedback matrices in this way (Webster, Choi and Ahn): both groups
+move after one backward pass.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ class ParameterGroups(Composed):
 
     def __init__(self, network: Optimiser, feedback: Optimiser) -> None:
         super().__init__(network)
-        self.network, self.feedback = network, feedback
+        self.network = network
+        self.feedback = feedback
 
     @property
     def state_kind(self) -> str:
@@ -30,23 +31,28 @@ class ParameterGroups(Composed):
         return {"feedback": self.feedback.lr(step)}
 
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
-        self.network.update([p for p in parameters if p.group != "feedback"], step)
-        own_step = replace(step, lr=step.lr_of("feedback"))
-        self.feedback.update([p for p in parameters if p.group == "feedback"], own_step)
+        network = [p for p in parameters if p.group != "feedback"]
+        feedback = [p for p in parameters if p.group == "feedback"]
+        self.network.update(network, step)
+        self.feedback.update(feedback, replace(step, lr=step.lr_of("feedback")))
 
     def saved(self, parameters: Sequence[Parameter]) -> list[Any]:
-        of_network, of_feedback = (each.saved(parameters) for each in self._optimisers())
-        triples = zip(parameters, of_network, of_feedback, strict=True)
-        return [b if parameter.group == "feedback" else a for parameter, a, b in triples]
+        states = self.network.saved(parameters)
+        feedback_states = self.feedback.saved(parameters)
+        for i, parameter in enumerate(parameters):
+            if parameter.group == "feedback":
+                states[i] = feedback_states[i]
+        return states
 
     def restore(self, parameters: Sequence[Parameter], saved: Sequence[Any]) -> None:
-        for optimiser in self._optimisers():
-            pairs = [
-                (parameter, state)
-                for parameter, state in zip(parameters, saved, strict=True)
-                if (parameter.group == "feedback") == (optimiser is self.feedback)
-            ]
-            optimiser.restore([parameter for parameter, _ in pairs], [state for _, state in pairs])
-
-    def _optimisers(self) -> tuple[Optimiser, Optimiser]:
-        return self.network, self.feedback
+        network: list[tuple[Parameter, Any]] = []
+        feedback: list[tuple[Parameter, Any]] = []
+        for parameter, state in zip(parameters, saved, strict=True):
+            if parameter.group == "feedback":
+                feedback.append((parameter, state))
+            else:
+                network.append((parameter, state))
+        for optimiser, pairs in ((self.network, network), (self.feedback, feedback)):
+            group = [parameter for parameter, _ in pairs]
+            states = [state for _, state in pairs]
+            optimiser.restore(group, states)

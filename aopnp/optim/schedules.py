@@ -1,4 +1,4 @@
-"""Step-size schedules: a factor in front of the learning rate, as a function of the training step."""
+"""Step-size schedules: factors of the learning rate, as functions of the training step."""
 
 import math
 from bisect import bisect_right
@@ -12,7 +12,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 @dataclass(frozen=True)
 class StepDecay:
-    """`factor ** (step // every)`: times `factor` after each `every` steps."""
+    """`factor ** (step // every)`: a drop by `factor` after every `every` steps."""
 
     every: int
     factor: float = 0.1
@@ -24,18 +24,19 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class MultiStep:
-    """`factor ** (number of milestones reached)`: times `factor` from each of `milestones` on, steps in rising order.
+    """`factor ** (number of milestones reached)`.
 
-    A drop after epoch e of S steps each is the milestone e S. Raises ValueError for milestones in another order.
+    `milestones` are training steps in rising order; from each of them on, the step size is
+    multiplied by `factor` once more. A drop after epoch e, with S steps in an epoch, is the
+    milestone e S. Raises ValueError for milestones in another order.
     """
 
     milestones: tuple[int, ...]
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        if list(self.milestones) != sorted(set(self.milestones)) or (
-            self.milestones and self.milestones[0] < 0
-        ):
+        rising = list(self.milestones) == sorted(set(self.milestones))
+        if not rising or min(self.milestones, default=0) < 0:
             raise ValueError(
                 f"expected milestones >= 0 in rising order, got {self.milestones}; sort them"
             )
@@ -47,13 +48,17 @@ class MultiStep:
 
 @dataclass(frozen=True)
 class Cosine:
-    """`(1 + cos(pi step / total)) / 2`: from 1 towards 0, positive before `total` (Loshchilov and Hutter 2017)."""
+    """`(1 + cos(pi step / total)) / 2`: from 1 towards 0, positive before step `total`.
+
+    (Loshchilov and Hutter 2017.)
+    """
 
     total: int
 
     def __call__(self, step: int) -> float:
         """Return the factor at `step`."""
-        return (1 + math.cos(math.pi * min(step, self.total) / self.total)) / 2
+        done = min(step, self.total)
+        return (1 + math.cos(math.pi * done / self.total)) / 2
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Stochastic gradient descent with momentum, Nesterov momentum and weight decay.
 
-    v <- mu v + gradient + wd w        w <- w - lr_t v        (Nesterov: w <- w - lr_t (gradient + wd w + mu v))
+    v <- mu v + gradient + wd w
+    w <- w - lr_t v                              Nesterov: w <- w - lr_t (gradient + wd w + mu v)
 
-The weight decay is the classical one, the gradient of wd/2 |w|^2: it passes through the momentum. With
-`decoupled`, w shrinks by lr_t wd of itself and v sees the gradient alone. Weight decay shrinks every
-parameter, biases included. Without momentum, a gradient in factored form goes straight into the weights
-and is never multiplied out.
+The weight decay is the classical one, the gradient of wd/2 |w|^2: it passes through the momentum.
+With `decoupled`, w shrinks by the share lr_t wd, and v adds up the gradients alone. Weight decay
+shrinks every parameter, biases included. Without momentum, a gradient in factored form goes
+straight into the weights and is never multiplied out.
 """
 
 from aopnp.arrays.backend import Array, array_module
@@ -16,7 +17,7 @@ from aopnp.optim.schedules import Schedule
 
 
 class SGD(Optimiser):
-    """lr is a number or [R], one step size for each replica; `schedule` multiplies it at every step."""
+    """SGD with one step size lr, or one for each replica, [R]; `schedule` multiplies it."""
 
     def __init__(
         self,
@@ -35,11 +36,15 @@ class SGD(Optimiser):
             raise ValueError(
                 "expected a momentum > 0 with nesterov, got 0; set momentum, for example 0.9"
             )
-        self.momentum, self.nesterov, self.decoupled = momentum, nesterov, decoupled
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.decoupled = decoupled
 
     @property
     def state_kind(self) -> str:
-        return "SGD with momentum" if self.momentum else "SGD"
+        if self.momentum:
+            return "SGD with momentum"
+        return "SGD"
 
     def move(self, parameter: Parameter, lr: Array) -> None:
         assert parameter.grad is not None
@@ -52,6 +57,7 @@ class SGD(Optimiser):
         add_scaled(parameter.value, direction, -lr)
 
     def _velocity(self, parameter: Parameter, gradient: Array) -> Array:
+        """Move v by one step, and return the direction in which w moves."""
         w, mu = parameter.value, self.momentum
         if self.weight_decay and not self.decoupled:
             gradient = gradient + self.weight_decay * w

@@ -1,10 +1,11 @@
-"""An optimiser for networks with soft weights: another one computes displacements, storages apply them.
+"""An optimiser for networks with soft weights: `inner` computes displacements, storages apply them.
 
     d = the change that `inner` makes to a weight of zeros
     s <- clip(s + d, -1, 1), as the storage rounds it
 
-So every optimiser works on every storage, and its state (velocities, moments) is the same as with real
-weights. d has the weights' dtype and lives for one update. All other parameters are moved by `inner` itself.
+Thus every optimiser works with every storage, and its state (velocities, moments) is the same as
+with real weights. d has the dtype of the weights and lives for one update. `inner` itself moves
+all other parameters.
 """
 
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from aopnp.optim.optimiser import Optimiser
 
 
 class SoftWeightUpdate(Composed):
-    """`SoftWeightUpdate(Adam(5e-3))`.
+    """An optimiser of soft weights, for example `SoftWeightUpdate(Adam(5e-3))`.
 
-    Without weight decay: the sign of a weight has no length, and the decay would act on zeros.
+    `inner` has no weight decay: the sign of a weight has no length, and the decay would act on
+    zeros.
     """
 
     def __init__(self, inner: Optimiser) -> None:
@@ -41,11 +43,13 @@ class SoftWeightUpdate(Composed):
         return f"{self.inner.state_kind} displacing soft weights"
 
     def update(self, parameters: Sequence[Parameter], step: Step) -> None:
-        # All at once, because some optimisers look at all gradients together.
+        # `inner` updates all parameters in one call, because some optimisers use all gradients
+        # together. Meanwhile the soft weights are zeros.
         stored = [(p, p.value) for p in parameters if isinstance(p, SoftWeight)]
         for parameter, _ in stored:
             parameter.value = parameter.zeros()
         self.inner.update(parameters, step)
         for parameter, value in stored:
-            displacement, parameter.value = parameter.value, value
+            displacement = parameter.value
+            parameter.value = value
             parameter.move(displacement, step.index)

@@ -1,4 +1,7 @@
-"""Feedback: how the error reaches a layer without the transposed weights. A new one is one file and one line here."""
+"""Feedback: how the error reaches a layer without the transposed weights.
+
+A new feedback is one file and one line here.
+"""
 
 from aopnp.nn.feedback.direct import DFA, Direct
 from aopnp.nn.feedback.direct_kolen_pollack import DKP
@@ -19,10 +22,10 @@ FEEDBACKS: dict[str, type[Feedback]] = {
     "kolen_pollack": KolenPollack,
     "weight_mirror": WeightMirror,
 }
-"""Which matrix a layer multiplies its gradient with on the way back."""
+"""Rules that choose the matrix with which a layer multiplies the gradient on the way back."""
 
 DIRECT: dict[str, type[Direct]] = {"dfa": DFA, "dkp": DKP, "fdfa": FDFA, "drtp": DRTP}
-"""What injects a gradient after a layer, straight from the outputs."""
+"""Layers that inject a gradient straight from the outputs of the network."""
 
 __all__ = [
     "DFA",

@@ -1,10 +1,11 @@
-"""Direct feedback alignment: the error at the outputs, sent straight to a hidden layer (Nokland 2016).
+"""Direct feedback alignment: the error at the outputs, sent straight to a hidden layer.
 
     e = error @ B        error = dloss/dy [R, M, K]      B [R, K, D], fixed
 
-takes the place of dloss/da for the D activations a of an example, a feature map's H W C among them: each has a column
-of its own. What comes from above is not used, so that no layer waits for another. The layer above, like the first layer
-of a network, then computes no product with its W^T.
+(Nokland 2016.) e takes the place of dloss/da for the D activations a of an example; D = H W C for
+a feature map. B has one column for each activation. The gradient from the layer above is not used,
+so that no layer waits for another, and the layer above computes no product with its W^T, like the
+first layer of a network.
 """
 
 import math
@@ -23,34 +24,41 @@ from aopnp.nn.layer import Parameter
 
 
 class Direct(Hook):
-    """A hook after activations [R, M, *shape] of a network with K = `outputs` outputs; B is never changed (DFA)."""
+    """A hook after activations [R, M, *shape] of a network with K = `outputs` outputs.
+
+    Here B never changes, as in DFA; subclasses may train it.
+    """
 
     b: Parameter
+    """B [R, K, D]."""
     trained: bool = False
-    """Whether B is a parameter: `learn` then fills its gradient."""
+    """Whether the optimiser moves B; `learn` then fills its gradient."""
 
     def __init__(
         self, outputs: int, shape: int | tuple[int, ...], init: FeedbackInit = normal
     ) -> None:
         super().__init__()
-        self.outputs, self.shape, self.init = (
-            outputs,
-            (shape,) if isinstance(shape, int) else shape,
-            init,
-        )
+        self.shape: tuple[int, ...]
+        if isinstance(shape, int):
+            self.shape = (shape,)
+        else:
+            self.shape = shape
+        self.outputs = outputs
+        self.init = init
         if outputs < 1 or not self.shape or min(self.shape) < 1:
             raise ValueError(
                 f"expected outputs and a shape of at least 1 each, got {outputs} and {shape}"
             )
         if init is zeros and not self.trained:
             raise ValueError(
-                f"expected initial values of B that are not zero, which {type(self).__name__} never changes, got zeros"
+                "expected initial values of B other than zeros, got zeros; "
+                f"{type(self).__name__} never changes B"
             )
         self.injection = Product(Exact())
 
     @property
     def activations(self) -> int:
-        """D: how many activations an example has here."""
+        """D: the number of activations of an example."""
         return math.prod(self.shape)
 
     def initialise(
@@ -60,23 +68,27 @@ class Direct(Hook):
         drawn = streams.draw(
             Purpose.FEEDBACK, index, sample=lambda generator: self.init(generator, K, D)
         )
-        values = np.broadcast_to(drawn.astype(dtype), (streams.replicas, K, D)).copy()
+        shape = streams.replicas, K, D
+        values = np.broadcast_to(drawn.astype(dtype), shape).copy()
         self.b = Parameter(to_device(values, device), group="feedback")
-        self.streams, self.number = streams, index
+        self.streams = streams
+        self.number = index
         self.injection.forget()
 
     def parameters(self) -> list[Parameter]:
         if not hasattr(self, "b"):
             raise ValueError(
-                f"expected an initialised {self}, got one without B; call network.initialise(streams)"
+                f"expected an initialised {self}, got one without B; "
+                "call network.initialise(streams)"
             )
-        return [self.b] if self.trained else []
+        if not self.trained:
+            return []
+        return [self.b]
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
         if x.shape[2:] != self.shape:
-            raise ValueError(
-                f"{self}: expected activations [R, M, {', '.join(map(str, self.shape))}], got {x.shape}"
-            )
+            axes = ", ".join(["R", "M", *map(str, self.shape)])
+            raise ValueError(f"{self}: expected activations [{axes}], got {x.shape}")
         self.x = x
         return x
 
@@ -92,22 +104,25 @@ class Direct(Hook):
         return super().backward(self._inject(error), step, needs_input=needs_input)
 
     def error(self, step: Step) -> Array:
-        """Return what is sent back [R, M, K]."""
+        """Return the error that is sent back [R, M, K]."""
         if step.loss is None:
             raise ValueError(
-                f"{self}: expected a step with its loss, got none; run it by backprop, which gives it one"
+                f"{self}: expected a step with its loss, got none; "
+                "run it by backprop, which gives it one"
             )
         error = step.loss.backward()
         if error.shape[-1] != self.outputs:
             raise ValueError(
-                f"{self}: expected an error at {self.outputs} outputs, got {error.shape[-1]}; give the network's number"
+                f"{self}: expected an error at {self.outputs} outputs, got {error.shape[-1]}; "
+                "give the network's number of outputs"
             )
         return error
 
     def learn(self, error: Array, step: Step) -> None:
-        """Fill the gradient of B, where it is trained."""
+        """Fill the gradient of B in subclasses that train it."""
 
     def _inject(self, error: Array) -> Array:
+        """Return e [R, M, *shape], and count the product."""
         K, M, D = self.outputs, error.shape[1], self.activations
         self.injection.count_exact(K, D, M, self.b.value)
         return (error @ self.b.value).reshape(-1, M, *self.shape)
@@ -130,4 +145,4 @@ class Direct(Hook):
 
 
 class DFA(Direct):
-    """Direct feedback alignment: a fixed random B."""
+    """Direct feedback alignment: B is random and fixed."""

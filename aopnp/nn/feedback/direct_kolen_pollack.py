@@ -1,11 +1,12 @@
-"""Direct Kolen-Pollack: direct feedback that learns as if it were the output layer (Webster, Choi and Ahn).
+"""Direct Kolen-Pollack: direct feedback that learns as if it were the output layer.
 
     e = error @ B        dB = error^T a        B <- optimiser(B, dB)
 
-with the activations a of the same forward pass. B goes downhill as the weights do, and moves together with
-them, best by an optimiser of its own (`ParameterGroups`). With weight decay wd it tends to the correlation
-of -error with a, divided by wd: a template of the activations for each class. dB is a sum of outer products
-over the batch, with an estimator and a memory of its own.
+(Webster, Choi and Ahn.) a are the activations of the same forward pass. B goes downhill as the
+weights do, and moves together with them, best by a separate optimiser (`ParameterGroups`). With
+weight decay wd, B tends to the correlation of -error with a, divided by wd: a template of the
+activations for each class. dB is a sum of outer products over the batch, which has its estimator
+and memory like any weight gradient.
 """
 
 from dataclasses import replace
@@ -23,7 +24,7 @@ from aopnp.nn.feedback.init import FeedbackInit, normal
 
 
 class DKP(Direct):
-    """Direct feedback whose B is a parameter; `estimator` answers for its gradient."""
+    """Direct feedback whose B is a parameter; `estimator` estimates the gradient of B."""
 
     trained = True
 
@@ -44,14 +45,12 @@ class DKP(Direct):
         self.product.forget()
 
     def learn(self, error: Array, step: Step) -> None:
-        M = error.shape[1]
-        a = (
-            array_module(error)
-            .broadcast_to(self.x, (len(error), *self.x.shape[1:]))
-            .reshape(len(error), M, -1)
-        )
-        own_step = replace(step, lr=step.lr_of(self.b.group))
-        self.b.grad = self.product(error, a, own_step)
+        R, M, _ = error.shape
+        a = array_module(error).broadcast_to(self.x, (R, *self.x.shape[1:]))
+        a = a.reshape(R, M, -1)
+        # The memory of the estimator has to know the step size with which B moves.
+        step_of_b = replace(step, lr=step.lr_of(self.b.group))
+        self.b.grad = self.product(error, a, step_of_b)
 
     def products(self) -> dict[str, Product]:
         return super().products() | {"product": self.product}

@@ -1,8 +1,9 @@
-"""What a feedback is: it says which matrix stands for the transposed weights in the backward pass.
+"""The interface of a feedback: it chooses the matrix that the backward pass uses instead of W^T.
 
     dX = G B        B [R, P, N]        (back-propagation: B = W^T)
 
-Everywhere in the code the matrix lies as W does, [R, N, P], so that `b` is B^T and an update of W is one of `b`.
+In the code the matrix has the axes of W and lies in memory as W does: `b` [R, N, P] is B^T, and an
+update of W can be applied to `b` as it is.
 """
 
 from collections.abc import Callable
@@ -16,19 +17,22 @@ Normal: TypeAlias = Callable[[int], Array]
 
 
 class Feedback:
-    """Which matrix stands for W; frozen, while the matrix b that it keeps lives with the layer."""
+    """The choice of the matrix B in dX = G B.
+
+    The object is immutable. The matrix b belongs to the layer.
+    """
 
     keeps: bool = True
-    """Whether it has a matrix of its own, drawn as W is: b [R, N, P]. Otherwise W stands for itself."""
+    """Whether the layer keeps a matrix b [R, N, P] for it, drawn as W is. Otherwise W is used."""
     trained: bool = False
     """Whether the optimiser moves b, along the estimated gradient of W."""
     advances: bool = False
-    """Whether it moves b itself, before each backward pass."""
+    """Whether the feedback itself moves b, before each backward pass in training."""
 
     def matrix(self, w: Array, b: Array) -> Array:
-        """Return what stands for the weights w [R, N, P]."""
+        """Return the matrix [R, N, P] that the backward pass uses instead of the weights w."""
         return b
 
     def advance(self, w: Array, b: Array, normal: Normal, step: Step) -> int:
-        """Move b in place, from the weights w; return the flops that it took for each replica."""
+        """Move b in place, computed from the weights w; return the flops for each replica."""
         return 0

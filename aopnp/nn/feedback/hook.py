@@ -1,10 +1,12 @@
-"""A hook: the identity, where the passing gradient can be measured, moved forward, or replaced (`Direct`).
+"""A hook: an identity layer that can measure the passing gradient, replace it, or perturb tangents.
 
-alignment angle = arccos(<injected, true> / (|injected| |true|)), over all activations of a batch, in degrees
+    alignment angle = arccos(<injected, true> / (|injected| |true|))
 
-`MeasureAlignment` sends the true gradient through an exact copy of the network, in which a tap at the place of
-each hook notes it; the hook compares it with the gradient that passes next. An angle of 90 degrees is no
-better than a random direction, or belongs to a zero gradient, as where feedback starts at zero.
+The angle is taken over all activations of a batch, in degrees. `MeasureAlignment` sends the true
+gradient through an exact copy of the network, in which a tap in the place of each hook notes it.
+The hook compares it with the gradient that passes next. An angle of 90 degrees is no better than a
+random direction; it is also the angle of a zero gradient, for example where feedback starts at
+zero. `Direct` replaces the gradient.
 """
 
 import math
@@ -15,12 +17,13 @@ from aopnp.nn.layer import Layer
 
 
 class Hook(Layer):
-    """The identity on activations [R or 1, M, ...]; `perturbation` is added to the passing tangent."""
+    """The identity on activations [R or 1, M, ...]."""
 
     def __init__(self) -> None:
         self.true: Array | None = None
         """The true gradient, until the gradient of the next backward pass is compared with it."""
         self.perturbation: Array | None = None
+        """A tangent of the activations [..., R, M, ...], added to the passing one."""
         self._angles: list[Array] = []
 
     def forward(self, x: Array, step: Step = EVALUATION) -> Array:
@@ -32,16 +35,19 @@ class Hook(Layer):
         if self.true is not None:
             self._angles.append(_angle(g, self.true))
             self.true = None
-        return g if needs_input else None
+        if not needs_input:
+            return None
+        return g
 
     def exact_copy(self) -> Layer:
         return _Tap(self)
 
     def tangent(self, u: Array | None) -> Array:
-        if u is None or self.perturbation is None:
-            moved = self.perturbation if u is None else u
-            assert moved is not None
-            return moved
+        if self.perturbation is None:
+            assert u is not None
+            return u
+        if u is None:
+            return self.perturbation
         return u + self.perturbation
 
     def perturbed(self) -> bool:
@@ -56,7 +62,10 @@ class Hook(Layer):
 
 
 class _Tap(Layer):
-    """Stands at the place of `hook` in an exact copy of the network, and notes the true gradient there."""
+    """The layer in the place of `hook` in an exact copy of the network.
+
+    It gives the true gradient to the hook.
+    """
 
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
@@ -65,13 +74,17 @@ class _Tap(Layer):
         self, g: Array, step: Step = EVALUATION, *, needs_input: bool = True
     ) -> Array | None:
         self.hook.true = g
-        return g if needs_input else None
+        if not needs_input:
+            return None
+        return g
 
 
 def _angle(a: Array, b: Array) -> Array:
-    """Return the angle between a and b [R, ...] in degrees, float64 [R]; 90 where one of them is zero."""
+    """Return the angle between a and b [R, ...] in degrees, float64 [R]; 90 where one is zero."""
     xp = array_module(a, b)
-    flat_a, flat_b = (v.reshape(len(v), -1).astype(float) for v in (a, b))
+    flat_a = a.reshape(len(a), -1).astype(float)
+    flat_b = b.reshape(len(b), -1).astype(float)
     squares = (flat_a * flat_a).sum(-1) * (flat_b * flat_b).sum(-1)
-    cosine = (flat_a * flat_b).sum(-1) / xp.sqrt(xp.where(squares == 0, 1, squares))
+    lengths = xp.sqrt(xp.where(squares == 0, 1, squares))
+    cosine = (flat_a * flat_b).sum(-1) / lengths
     return xp.arccos(xp.clip(cosine, -1.0, 1.0)) * (180 / math.pi)

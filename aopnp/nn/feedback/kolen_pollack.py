@@ -1,9 +1,11 @@
-"""Kolen-Pollack: feedback that learns by the weights' own updates, and forgets where it began (Akrout et al. 2019).
+"""Kolen-Pollack: feedback that learns by the same updates as the weights (Akrout et al. 2019).
 
-    W <- (1 - lr wd) W - lr D        B <- (1 - lr wd) B - lr D^T        =>        W - B^T <- (1 - lr wd) (W - B^T)
+    W <- (1 - lr wd) W - lr D        B <- (1 - lr wd) B - lr D^T
+    =>      W - B^T <- (1 - lr wd) (W - B^T)
 
-D is the *same* estimate for both, Mem-AOP included. The contraction is exact where both are moved by one optimiser with
-decoupled weight decay (`SGD(..., decoupled=True)` or Adam); without decay, W - B^T stays as it was drawn.
+The feedback forgets where it began. D is the *same* estimate for both, that of Mem-AOP included.
+The contraction is exact where one optimiser with decoupled weight decay moves both, such as
+`SGD(..., decoupled=True)` or Adam. Without decay, W - B^T stays as it was drawn.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""Direct random target projection: not the error, but the target is sent back (Frenkel, Lefebvre and Bol 2021).
+"""Direct random target projection: not the error, but the target is sent back.
 
-    e = -(onehot / M) @ B        (of the squared error: -2 t / (M P) @ B)
+    e = -(onehot / M) @ B        (for the squared error: -2 t / (M P) @ B)
 
-It is the part of dloss/dy that does not depend on y: a layer could learn before those above it have computed anything.
+(Frenkel, Lefebvre and Bol 2021.) The error dloss/dy is replaced by its part that does not depend
+on y: a layer could learn before the layers above it have computed anything.
 """
 
 from aopnp.arrays.backend import Array

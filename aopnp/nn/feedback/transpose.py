@@ -1,4 +1,4 @@
-"""Back-propagation: `dX = G W^T`, the transport of the weights that all other feedback does without."""
+"""Back-propagation: `dX = G W^T`. All other feedback does without this transport of the weights."""
 
 from dataclasses import dataclass
 

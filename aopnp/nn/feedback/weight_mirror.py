@@ -1,8 +1,9 @@
 """Weight mirror: feedback that learns from noise sent through the layer alone (Akrout et al. 2019).
 
-    x ~ N(0, I) [M, N]      y = x W      B <- (1 - decay) B + rate y^T x / M        no bias, no data
+    x ~ N(0, I) [M, N]      y = x W      B <- (1 - decay) B + rate y^T x / M
 
-On average y^T x / M is W^T, so that B tends to (rate / decay) W^T: the sizes differ, the directions agree.
+The mirror uses neither data nor the bias. On average y^T x / M is W^T. B therefore tends to
+(rate / decay) W^T: the sizes differ, the directions agree.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from aopnp.nn.feedback.feedback import Feedback, Normal
 
 @dataclass(frozen=True)
 class WeightMirror(Feedback):
-    """`rows` of noise at every `every`-th step; between them the matrix stays. decay = rate makes B tend to W^T."""
+    """B moves at every `every`-th training step, by M = `rows` rows of noise.
+
+    Where decay = rate, B tends to W^T.
+    """
 
     rate: float = 0.01
     decay: float = 0.01
@@ -26,12 +30,12 @@ class WeightMirror(Feedback):
     advances = True
 
     def __post_init__(self) -> None:
-        if not (
-            0 < self.rate < np.inf and 0 < self.decay < 1 and self.rows >= 1 and self.every >= 1
-        ):
+        rates_fit = 0 < self.rate < np.inf and 0 < self.decay < 1
+        counts_fit = self.rows >= 1 and self.every >= 1
+        if not (rates_fit and counts_fit):
             raise ValueError(
-                f"expected a finite rate > 0, decay above 0 and below 1, rows and every of at least 1, got {self}; "
-                "without decay the matrix would grow without limit"
+                "expected a finite rate > 0, decay above 0 and below 1, rows and every of at least "
+                f"1, got {self}; without decay the matrix would grow without limit"
             )
 
     def advance(self, w: Array, b: Array, normal: Normal, step: Step) -> int:

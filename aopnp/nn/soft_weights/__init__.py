@@ -1,4 +1,7 @@
-"""Ways to hold the soft weight behind a binary one. A new one is one file and one line here."""
+"""Ways to store the soft weights behind binary weights.
+
+A new storage is one file and one line here.
+"""
 
 from aopnp.nn.soft_weights.float_latent import FloatLatent
 from aopnp.nn.soft_weights.levels import Levels
@@ -12,10 +15,10 @@ SOFT_WEIGHTS: dict[str, Storage] = {
     "6-bit": Levels(6),
     "5-bit": Levels(5),
     "4-bit": Levels(4),
-    "memoryless": Levels(
-        1
-    ),  # a bit flips with probability clip(eta w g / 2, 0, 1); also what Bop flips
-    "naive": Levels(1, "nearest"),  # w <- sign(w - eta g), which freezes where eta |g| < 1
+    # A bit flips with probability clip(eta w g / 2, 0, 1). Bop flips these bits, too.
+    "memoryless": Levels(1),
+    # w <- sign(w - eta g), which freezes where eta |g| < 1.
+    "naive": Levels(1, "nearest"),
 }
 
 __all__ = ["SOFT_WEIGHTS", "FloatLatent", "Levels", "SoftWeight", "Storage", "sign"]

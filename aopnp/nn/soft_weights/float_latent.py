@@ -1,6 +1,6 @@
-"""The soft weight as a number of the network's dtype: 32 bits a weight in float32 (Courbariaux et al. 2015).
+"""The soft weight as a number of the network's dtype: 32 bits for each weight in float32.
 
-s <- clip(s + d, -1, 1)
+s <- clip(s + d, -1, 1)        (Courbariaux et al. 2015)
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from aopnp.nn.soft_weights.storage import Storage, sign
 
 @dataclass(frozen=True)
 class FloatLatent(Storage):
-    """The value is s itself [R, S]."""
+    """The stored value is s itself [R, S]."""
 
     def encode(self, s: Array) -> Array:
         clipped: Array = array_module(s).clip(s, -1, 1)

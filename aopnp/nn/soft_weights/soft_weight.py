@@ -1,7 +1,8 @@
-"""The parameter of a binary layer: a weight w = sign(s) [R, N, P], of which only s is stored, by a storage.
+"""The parameter of a binary layer: a weight w = sign(s) [R, N, P], of which only s is stored.
 
-Gradient, tangent and displacement are those of w and have its shape; the straight-through estimator takes them for
-those of s. An optimiser computes a displacement and the storage takes it (`aopnp.optim.SoftWeightUpdate`).
+Gradient, tangent and displacement belong to w and have its shape; the straight-through estimator
+applies them to s. An optimiser computes a displacement, and the storage moves s by it
+(`aopnp.optim.SoftWeightUpdate`).
 """
 
 from collections.abc import Callable
@@ -14,11 +15,17 @@ from aopnp.nn.layer import Parameter
 from aopnp.nn.soft_weights.storage import Storage
 
 Uniform: TypeAlias = Callable[[int, int, Any], Array]
-"""`uniform(step, n, xp)`: n variates of this weight and step, float64 [R or 1, n], of array module xp."""
+"""`uniform(step, n, xp)`: n variates of this weight and step, float64 [R or 1, n].
+
+They are arrays of the array module xp.
+"""
 
 
 class SoftWeight(Parameter):
-    """`value` is what `storage` holds of s, which lies as dense weights do in memory: as [R, P, N]."""
+    """A parameter whose `value` is the form in which `storage` stores s.
+
+    s lies in memory as dense weights do, as [R, P, N].
+    """
 
     def __init__(
         self,
@@ -28,9 +35,15 @@ class SoftWeight(Parameter):
         device: str = "cpu",
         step_factor: float = 1.0,
     ):
-        """Hold s [R, N, P], on the host, on `device`. Every displacement is multiplied by `step_factor`."""
-        super().__init__(to_device(storage.encode(self._flat(s)), device))
-        self.storage, self.uniform, self.step_factor = storage, uniform, step_factor
+        """Store s [R, N, P], which lies on the host, on `device`.
+
+        Every displacement is multiplied by `step_factor`.
+        """
+        stored = storage.encode(self._flat(s))
+        super().__init__(to_device(stored, device))
+        self.storage = storage
+        self.uniform = uniform
+        self.step_factor = step_factor
         self._shape, self._dtype = s.shape, s.dtype
 
     @property
@@ -42,24 +55,36 @@ class SoftWeight(Parameter):
         return self._dtype
 
     def numbers(self) -> Array:
-        """Return w [R, N, P], -1 or 1 in the network's dtype, made anew: it lives as long as somebody keeps it."""
-        return self._shaped(self.storage.signs(self.value, self._size, self.dtype))
+        """Return w [R, N, P], -1 or 1 in the network's dtype.
+
+        Every call makes a new array, which lives only as long as the caller keeps it.
+        """
+        w = self.storage.signs(self.value, self._size, self.dtype)
+        return self._shaped(w)
 
     def soft(self) -> Array:
         """Return s [R, N, P]."""
-        return self._shaped(self.storage.soft(self.value, self._size, self.dtype))
+        s = self.storage.soft(self.value, self._size, self.dtype)
+        return self._shaped(s)
 
     def zeros(self) -> Array:
-        """Return a displacement of nothing [R, N, P]."""
+        """Return a displacement of zeros [R, N, P]."""
         R, N, P = self.shape
         return array_module(self.value).zeros((R, P, N), self.dtype).swapaxes(-1, -2)
 
     def move(self, displacement: Array, step: int) -> None:
-        """s <- clip(s + step_factor displacement [R, N, P], -1, 1), in place, as training step `step`."""
+        """s <- clip(s + step_factor displacement, -1, 1), in place.
+
+        displacement is [R, N, P]; `step` is the number of the training step.
+        """
         d = self._flat(displacement)
         if self.step_factor != 1:
             d = d * self.step_factor
-        self.storage.move(self.value, d, lambda: self.uniform(step, self._size, array_module(d)))
+
+        def variates() -> Array:
+            return self.uniform(step, self._size, array_module(d))
+
+        self.storage.move(self.value, d, variates)
 
     @property
     def _size(self) -> int:
@@ -67,13 +92,13 @@ class SoftWeight(Parameter):
         return N * P
 
     def _shaped(self, flat: Array) -> Array:
+        """Return flat weights [R, S], in the order of memory, as [R, N, P]."""
         R, N, P = self.shape
         return flat.reshape(R, P, N).swapaxes(-1, -2)
 
     @staticmethod
     def _flat(weights: Array) -> Array:
-        return (
-            array_module(weights)
-            .ascontiguousarray(weights.swapaxes(-1, -2))
-            .reshape(len(weights), -1)
-        )
+        """Return weights [R, N, P] as flat weights [R, S], in the order of memory."""
+        transposed = weights.swapaxes(-1, -2)
+        contiguous = array_module(weights).ascontiguousarray(transposed)
+        return contiguous.reshape(len(weights), -1)

@@ -1,8 +1,9 @@
-"""What a storage is: it holds soft weights s in [-1, 1], gives their signs, and takes displacements of them.
+"""The interface of a storage, which holds soft weights s in [-1, 1] and moves them.
 
-    w = sign(s), sign(0) = 1        s <- clip(s + d, -1, 1)        (Courbariaux et al. 2015 and 2016)
+    w = sign(s), sign(0) = 1        s <- clip(s + d, -1, 1)
 
-It sees the weights of a layer side by side, [R, S], and keeps nothing itself: what it stores is a parameter's value.
+(Courbariaux et al. 2015 and 2016.) A storage works on the flattened weights of a layer, [R, S] with
+S = N P. It has no state: the stored form is the `value` of a parameter.
 """
 
 from collections.abc import Callable
@@ -14,15 +15,21 @@ from aopnp.arrays.backend import Array, array_module
 
 
 def sign(x: Array) -> Array:
-    """Return -1 or 1, in the dtype of x, 1 for 0; NaN stays NaN."""
+    """Return -1 or 1 in the dtype of x, and 1 where x is 0; NaN stays NaN."""
     return array_module(x).sign(x) + (x == 0)
 
 
 class Storage:
-    """How soft weights are held; frozen. `value` is what it stores of S weights in each of R replicas."""
+    """A form in which soft weights are stored; the object is immutable.
+
+    `value` is the stored form of S weights in each of R replicas.
+    """
 
     def encode(self, s: Array) -> Array:
-        """Return the value that holds s [R, S], or what comes closest to it; on the host."""
+        """Return the stored form of s [R, S], or of the closest values that it can hold.
+
+        Both arrays lie on the host.
+        """
         raise NotImplementedError
 
     def signs(self, value: Array, S: int, dtype: np.dtype[Any]) -> Array:
@@ -34,5 +41,8 @@ class Storage:
         raise NotImplementedError
 
     def move(self, value: Array, d: Array, uniform: Callable[[], Array]) -> None:
-        """Move by d [R, S], in place; `uniform()` gives variates of this step in (0, 1), float64 [R or 1, S]."""
+        """Move the soft weights by d [R, S], in place.
+
+        `uniform()` returns variates of this step in (0, 1), float64 [R or 1, S].
+        """
         raise NotImplementedError

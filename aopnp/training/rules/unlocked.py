@@ -11,7 +11,8 @@ from typing import Any
 
 from aopnp.arrays.backend import Array
 from aopnp.estimators.step import Step
-from aopnp.nn.layer import Chain, Layer
+from aopnp.nn.chain import Chain
+from aopnp.nn.layer import Layer
 from aopnp.training.rules.backprop import Backprop
 
 
