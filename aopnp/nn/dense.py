@@ -31,11 +31,15 @@ class Dense(Weighted):
 
     def affine(self, x: Array) -> Array:
         """Return X W + b for rows x, and remember both factors for the backward pass."""
-        self.x = x
-        self.w = self.weights()
+        self.x, self.w = x, self.weights()
         if self.sample is not None:
             self.w = self.sample.take_weights(self.w)
         return self.x @ self.w + self.bias.value[..., None, :]
+
+    def accepts(self, x: Array, ndim: int, channels: int) -> bool:
+        """Return whether x fits the weights: its shape [R or 1, ..., channels] and its dtype."""
+        fits = hasattr(self, "bias") and x.ndim == ndim and x.shape[-1] == channels
+        return fits and len(x) in (1, len(self.bias.value)) and x.dtype == self.bias.value.dtype
 
     def weights(self) -> Array:
         """Return W [R, N, P]."""
@@ -51,9 +55,7 @@ class Dense(Weighted):
         if not needs_input:
             return None
         dx = self.input_gradient(g, step)
-        if self.sample is not None:
-            dx = self.sample.put(dx)
-        return dx
+        return dx if self.sample is None else self.sample.put(dx)
 
     def weight_gradient(self, g: Array, step: Step) -> Gradient:
         """Return the estimate of X^T G [R, N, P]."""
@@ -75,11 +77,10 @@ class Dense(Weighted):
 
     def affine_tangent(self, u: Array | None) -> Array:
         """Return U W + X W' + b' + perturbation for rows u [..., R, rows, N]; None: U is zero."""
-        product = self.forward_product.tangent
+        product, moved = self.forward_product.tangent, self.weight.tangent
         terms = [self.perturbation]
         if u is not None:
             terms.append(product(u, self.w))
-        moved = self.weight.tangent
         if moved is not None:
             if self.sample is not None:
                 moved = self.sample.take_weights(moved)

@@ -175,11 +175,6 @@ class Weighted(Layer):
                 "call network.initialise(streams) first"
             )
 
-    def accepts(self, x: Array, ndim: int, channels: int) -> bool:
-        """Return whether x fits the weights: its shape [R or 1, ..., channels] and its dtype."""
-        fits = hasattr(self, "bias") and x.ndim == ndim and x.shape[-1] == channels
-        return fits and len(x) in (1, len(self.bias.value)) and x.dtype == self.bias.value.dtype
-
     def refuse(self, x: Array, axes: str, channels: int, cure: str = "") -> None:
         """Raise the error of an input x that `accepts` has refused.
 
