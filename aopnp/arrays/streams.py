@@ -42,10 +42,10 @@ class Purpose(IntEnum):
 class Streams:
     """The random streams of R replicas, such as `Streams(seed=0, runs=range(10))` for ten runs.
 
-    Replica r follows `runs[r]`, and replicas of the same run get the same numbers. Where all of them
-    share one run (several configurations of one run in lock-step), the numbers are drawn once: the
-    arrays have a leading axis of 1, and minibatches stay shared. Raises ValueError for a negative
-    seed, a negative run, or no run at all.
+    Replica r follows `runs[r]`, and replicas of the same run get the same numbers. Where all of
+    them share one run (several configurations of one run in lock-step), the numbers are drawn once:
+    the arrays have a leading axis of 1, and minibatches stay shared. Raises ValueError for a
+    negative seed, a negative run, or no run at all.
     """
 
     def __init__(self, seed: int = 0, runs: Sequence[int] = (0,)) -> None:

@@ -41,7 +41,7 @@ class ImageData(NamedTuple):
 def _files(
     folder: str, url: str, source: str, published: Sequence[str], content: Sequence[str | None]
 ) -> tuple[DataFile, ...]:
-    """Return the four files of a data set, with the checksums of their two forms."""
+    """Return the four files of a data set; checksums are of published and unpacked bytes."""
     files = []
     for name, packed, unpacked in zip(SHAPES, published, content, strict=True):
         files.append(DataFile(f"{folder}/{name}", url + name, source, packed, unpacked))

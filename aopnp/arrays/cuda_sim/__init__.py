@@ -1,9 +1,10 @@
-"""CUDA kernels on a CPU: g++ compiles the text that a GPU would compile, for NumPy arrays.
+"""CUDA kernels on a CPU, compiled by g++ and run on NumPy arrays.
 
-Every thread of a block is a fibre with its own stack (fibres.h). A thread runs until it waits for
-other threads, at a barrier or in a shuffle (block.h); then the next thread takes its turn, in the
-order that `thread_order` asks for (launch.h). A launch therefore takes the same course every time,
-and behaviour that CUDA leaves undefined is an error instead of bad luck:
+The source is the text that a GPU would compile. Every thread of a block is a fibre with a separate
+stack (fibres.h). A thread runs until it waits for other threads, at a barrier or in a shuffle
+(block.h); then the next thread takes its turn, in the order that `thread_order` asks for
+(launch.h). A launch therefore takes the same course every time, and behaviour that CUDA leaves
+undefined is an error instead of bad luck:
 
 - a barrier that some threads never reach, or lanes that are missing from a shuffle: a deadlock,
   which is reported with its lines;

@@ -36,7 +36,10 @@ _DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w\s]+?)\s*(\w+)\s*\[\s*\
 
 
 class SimulationError(RuntimeError):
-    """A kernel that does not compile, is launched wrongly, or relies on undefined behaviour."""
+    """A fault of a kernel: it does not compile, or is launched wrongly.
+
+    Behaviour that CUDA leaves undefined is such a fault, too.
+    """
 
 
 def shared_library(code: str, name: str, sanitizer: str | None) -> Path:

@@ -1,9 +1,9 @@
-"""The simulated device: an array module like CuPy, whose arrays only pretend to lie on a device.
+"""The simulated device: an array module like CuPy, with arrays in host memory.
 
-They lie in host memory, but are as strict as the arrays of a GPU. Mixing a device array with a
-NumPy array raises an error; a device array becomes a NumPy array only through `asnumpy`; and
-reading a value (`float`, `bool`, `asnumpy`) counts as waiting for the device. Array functions are
-those of NumPy. `RawKernel` runs CUDA source, slowly (see `aopnp.arrays.cuda_sim.raw_kernel`).
+The arrays are as strict as the arrays of a GPU. Mixing a device array with a NumPy array raises an
+error; a device array becomes a NumPy array only through `asnumpy`; and reading a value (`float`,
+`bool`, `asnumpy`) counts as waiting for the device. Array functions are those of NumPy. `RawKernel`
+runs CUDA source, slowly (see `aopnp.arrays.cuda_sim.raw_kernel`).
 """
 
 import time

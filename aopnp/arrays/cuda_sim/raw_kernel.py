@@ -229,7 +229,7 @@ def _check_loaded(sanitizer: str) -> None:
 
 
 def _kind(argument: Any) -> str:
-    """Return words that say what kind of argument was given, for an error."""
+    """Return the kind of an argument in words, for an error."""
     if isinstance(argument, np.ndarray):
         return f"an array of dtype {argument.dtype}"
     return f"{type(argument).__name__} {argument}"
