@@ -5,7 +5,8 @@
 
 These are the steps "augment" and "score" of Mem-AOP-GD (arXiv 2110.09164). a and b are updated in
 place. A cleared row was selected at the last step. It counts as zero, whatever numbers the arrays
-still hold: the flag spares the pass that would set the row to zero, and 0 * infinity, which is NaN.
+still hold: the flag spares the pass that would set the row to zero, and it avoids 0 * infinity,
+which is NaN.
 """
 
 import numpy as np

@@ -5,10 +5,10 @@
 
 geometry = (s, padding), int64: the stride s and the width of the frame of zeros around each image.
 
-im2col copies an image A B times. Here only B of these copies are made: strips[h, k, j] holds the B
-C numbers of row h of image k that the patch at column j covers. The rows h are the outermost axis
-of strips, so the numbers that row a of all patches covers are one block of strips, shifted by a.
-The sum is A products over i, k and j, without the rows that lie in the frame:
+im2col copies an image A B times. Here only B of these copies are made: strips[h, k, j] holds the
+B C numbers of row h of image k that the patch at column j covers. The rows h are the outermost axis
+of strips, so row a of all patches reads one block of strips, shifted by a. The sum is A products
+over i, k and j, without the rows that lie in the frame:
 
     w[:, a] <- w[:, a]
                + scale g[first : last]^T strips[first + a - padding : last + a - padding]    (s = 1)
