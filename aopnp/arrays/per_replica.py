@@ -11,7 +11,7 @@ from aopnp.arrays.backend import Array
 
 
 def replica_values(value: float | Array, replicas: int, dtype: Any = np.float64) -> Array:
-    """Return a number, [1] or [R] as a contiguous array [R] on the host."""
+    """Return `value`, a number, [1] or [R], as a contiguous array [R] of `dtype` on the host."""
     if isinstance(value, np.ndarray) and value.shape == (replicas,):
         return np.ascontiguousarray(value, dtype)
     return np.full(replicas, value, dtype)

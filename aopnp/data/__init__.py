@@ -1,4 +1,4 @@
-"""Data sets: found in a folder or downloaded into it, known by their checksums, refused when damaged."""
+"""Data sets: found in a folder or downloaded into it, and refused where a checksum does not fit."""
 
 from aopnp.data.cifar10 import load_cifar10
 from aopnp.data.coded import Coded

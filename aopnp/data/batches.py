@@ -1,6 +1,6 @@
-"""Batches of constant size: a new order every epoch, the last partial batch dropped.
+"""Batches of constant size: a new order in every epoch, without the last batch if it is not full.
 
-Constant, because a row memory belongs to the batch slots.
+The size is constant because a row memory belongs to the slots of a batch.
 """
 
 from types import ModuleType
@@ -16,10 +16,11 @@ def epoch_batches(
 ) -> list[Array]:
     """Return the sample indices of each batch of an epoch, in arrays of `xp`.
 
-    Each is [R, M], or [1, M] if all replicas share one run.
+    Each array is [R, M], or [1, M] if all replicas share one run.
     """
-    order = xp.asarray(
-        streams.draw(Purpose.ORDER, epoch, sample=lambda generator: generator.permutation(samples))
+    drawn = streams.draw(
+        Purpose.ORDER, epoch, sample=lambda generator: generator.permutation(samples)
     )
+    order = xp.asarray(drawn)
     starts = range(0, samples - batch_size + 1, batch_size)
     return [order[:, start : start + batch_size] for start in starts]

@@ -8,18 +8,23 @@ from aopnp.arrays.kernels import decode
 
 @dataclass(frozen=True)
 class Coded:
-    """Samples [n, N] whose values are `levels[codes]`: in the place of an array of inputs for `fit` and `evaluate`."""
+    """Samples [n, N] with the values `levels[codes]`; `fit` and `evaluate` take them as inputs.
+
+    Raises ValueError where codes or levels have another dtype or shape.
+    """
 
     codes: Array
     """uint8 [n, N]."""
     levels: Array
-    """The number that each byte stands for [256]."""
+    """The number that belongs to each byte [256]."""
 
     def __post_init__(self) -> None:
-        if self.codes.dtype != "uint8" or self.codes.ndim != 2 or self.levels.shape != (256,):
+        codes = self.codes
+        levels = self.levels
+        if codes.dtype != "uint8" or codes.ndim != 2 or levels.shape != (256,):
             raise ValueError(
-                f"expected codes uint8 [n, N] and levels [256], got {self.codes.dtype} {list(self.codes.shape)} "
-                f"and {list(self.levels.shape)}"
+                "expected codes uint8 [n, N] and levels [256], "
+                f"got {codes.dtype} {list(codes.shape)} and {list(levels.shape)}"
             )
 
     def __len__(self) -> int:
@@ -27,12 +32,15 @@ class Coded:
 
     def take(self, rows: Array, axis: int = 0) -> Array:
         """Return the samples [R, M, N] of rows int64 [R, M], as `array.take(rows, 0)` does."""
-        return decode(self.codes, self.levels, array_module(rows).ascontiguousarray(rows))
+        contiguous = array_module(rows).ascontiguousarray(rows)
+        return decode(self.codes, self.levels, contiguous)
 
     def decoded(self) -> Array:
         """Return all samples as numbers [n, N]."""
-        return self.take(array_module(self.codes).arange(len(self))[None])[0]
+        rows = array_module(self.codes).arange(len(self))
+        return self.take(rows[None])[0]
 
     def to_device(self, device: str) -> "Coded":
         """Return these samples on `device`."""
-        return Coded(to_device(self.codes, device), to_device(self.levels, device))
+        codes = to_device(self.codes, device)
+        return Coded(codes, to_device(self.levels, device))

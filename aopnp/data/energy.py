@@ -1,7 +1,10 @@
-"""Energy Efficiency (ENB2012): the heating and cooling loads of 768 simulated buildings of twelve shapes.
+"""Energy Efficiency (ENB2012): heating and cooling loads of 768 simulated buildings.
 
-Source: Tsanas and Xifara, UCI Machine Learning Repository, 2012 (CC BY 4.0). The file is the copy that the
-authors of Mem-AOP-GD trained on; its rows are ordered by glazing, and the published split keeps that order.
+The buildings have twelve shapes.
+
+Source: Tsanas and Xifara, UCI Machine Learning Repository, 2012 (CC BY 4.0). The file is the copy
+that the authors of Mem-AOP-GD trained on. Its rows are ordered by glazing, and the published split
+keeps that order.
 """
 
 import math
@@ -34,27 +37,35 @@ ENERGY_FILE = DataFile(
 
 
 def load_energy(data_dir: str | Path | None = None) -> NDArray[np.float64]:
-    """Table float64 [768, 10] in file order, columns ENERGY_COLUMNS; DataError where missing or damaged."""
+    """Return the table, float64 [768, 10], in the order of the file.
+
+    The columns are ENERGY_COLUMNS. Raises DataError where the file is missing or damaged.
+    """
     return load(ENERGY_FILE, parse, data_dir)
 
 
 def parse(data: bytes) -> NDArray[np.float64]:
-    """Numbers float64 [768, 10] below one header line; DataError names the line and the column."""
-    header, *lines = data.decode("utf-8", "replace").splitlines() or [""]
-    if header != ",".join(ENERGY_COLUMNS):
-        raise DataError(f"expected the header {','.join(ENERGY_COLUMNS)!r}, got {header[:200]!r}")
+    """Return the numbers below the header line, float64 [768, 10].
+
+    Raises DataError, which names line and column, for another content.
+    """
+    text = data.decode("utf-8", "replace")
+    header, *lines = text.splitlines() or [""]
+    expected = ",".join(ENERGY_COLUMNS)
+    if header != expected:
+        raise DataError(f"expected the header {expected!r}, got {header[:200]!r}")
     if len(lines) != ROWS:
         raise DataError(f"expected {ROWS} rows below the header, got {len(lines)}")
-    return np.array([_numbers(line, f"line {number}") for number, line in enumerate(lines, 2)])
+    rows = [_numbers(line, f"line {number}") for number, line in enumerate(lines, start=2)]
+    return np.array(rows)
 
 
 def _numbers(line: str, where: str) -> list[float]:
     cells = line.split(",")
     if len(cells) != len(ENERGY_COLUMNS):
         raise DataError(f"{where}: expected {len(ENERGY_COLUMNS)} cells, got {len(cells)}")
-    return [
-        _number(cell, f"{where}, {name}") for cell, name in zip(cells, ENERGY_COLUMNS, strict=True)
-    ]
+    pairs = zip(cells, ENERGY_COLUMNS, strict=True)
+    return [_number(cell, f"{where}, {name}") for cell, name in pairs]
 
 
 def _number(cell: str, where: str) -> float:

@@ -1,7 +1,8 @@
-"""MNIST and two data sets made in its image: 60000 + 10000 grey pictures of 28 x 28 pixels in ten classes.
+"""MNIST and two data sets of the same form: 60000 + 10000 grey pictures of 28 x 28 pixels.
 
-MNIST: LeCun, Cortes, Burges. Fashion-MNIST: Xiao, Rasul, Vollgraf (2017). KMNIST: Clanuwat et al. (2018).
-Published checksums as in torchvision's `datasets/mnist.py` (KMNIST: sha256, as its other loaders list them).
+Each set has ten classes. MNIST: LeCun, Cortes, Burges. Fashion-MNIST: Xiao, Rasul, Vollgraf (2017).
+KMNIST: Clanuwat et al. (2018). The checksums of the published files are those of torchvision's
+`datasets/mnist.py`; for KMNIST they are sha256, as other loaders of KMNIST list them.
 """
 
 from collections.abc import Sequence
@@ -21,24 +22,30 @@ SHAPES = {
     "t10k-images-idx3-ubyte.gz": (10000, 28, 28),
     "t10k-labels-idx1-ubyte.gz": (10000,),
 }
+"""File -> shape of its values; the files of each data set, in this order."""
 
 
 class ImageData(NamedTuple):
     """Pictures as rows of pixels 0..255 and their classes 0..9, in the original order."""
 
-    x_train: NDArray[np.uint8]  # [n, N], for MNIST [60000, 784]
-    y_train: NDArray[np.uint8]  # [n]
-    x_test: NDArray[np.uint8]  # [n, N], for MNIST [10000, 784]
-    y_test: NDArray[np.uint8]  # [n]
+    x_train: NDArray[np.uint8]
+    """Pictures to train on [n, N]; for MNIST [60000, 784]."""
+    y_train: NDArray[np.uint8]
+    """Their classes [n]."""
+    x_test: NDArray[np.uint8]
+    """Pictures to test with [n, N]; for MNIST [10000, 784]."""
+    y_test: NDArray[np.uint8]
+    """Their classes [n]."""
 
 
 def _files(
     folder: str, url: str, source: str, published: Sequence[str], content: Sequence[str | None]
 ) -> tuple[DataFile, ...]:
-    return tuple(
-        DataFile(f"{folder}/{name}", url + name, source, as_published, unpacked)
-        for name, as_published, unpacked in zip(SHAPES, published, content, strict=True)
-    )
+    """Return the four files of a data set; checksums are of published and unpacked bytes."""
+    files = []
+    for name, packed, unpacked in zip(SHAPES, published, content, strict=True):
+        files.append(DataFile(f"{folder}/{name}", url + name, source, packed, unpacked))
+    return tuple(files)
 
 
 IMAGE_SETS = {
@@ -92,11 +99,14 @@ IMAGE_SETS = {
 
 
 def load_mnist(name: str = "mnist", data_dir: str | Path | None = None) -> ImageData:
-    """mnist, fashion_mnist or kmnist; ValueError for another name, DataError for missing or damaged files."""
+    """Return the data set `name`: mnist, fashion_mnist or kmnist.
+
+    Raises ValueError for another name, and DataError for missing or damaged files.
+    """
     if name not in IMAGE_SETS:
         raise ValueError(f"expected one of the data sets {', '.join(IMAGE_SETS)}, got {name!r}")
-    x_train, y_train, x_test, y_test = (
-        load(file, partial(idx.parse, shape=shape), data_dir)
-        for file, shape in zip(IMAGE_SETS[name], SHAPES.values(), strict=True)
-    )
+    arrays = []
+    for file, shape in zip(IMAGE_SETS[name], SHAPES.values(), strict=True):
+        arrays.append(load(file, partial(idx.parse, shape=shape), data_dir))
+    x_train, y_train, x_test, y_test = arrays
     return ImageData(x_train.reshape(60000, 784), y_train, x_test.reshape(10000, 784), y_test)

@@ -1,20 +1,25 @@
-"""CUDA kernels on a CPU: the text that a GPU would compile, compiled by g++ and run on NumPy arrays.
+"""CUDA kernels on a CPU, compiled by g++ and run on NumPy arrays.
 
-Every thread of a block is a fibre with a stack of its own (fibres.h). It runs until it waits for others, at a barrier
-or in a shuffle (block.h); then the next one has its turn, in the order that `thread_order` asks for (launch.h). So a
-launch takes the same course every time, and what CUDA leaves undefined is an error and not bad luck:
+The source is the text that a GPU would compile. Every thread of a block is a fibre with a separate
+stack (fibres.h). A thread runs until it waits for other threads, at a barrier or in a shuffle
+(block.h); then the next thread takes its turn, in the order that `thread_order` asks for
+(launch.h). A launch therefore takes the same course every time, and behaviour that CUDA leaves
+undefined is an error instead of bad luck:
 
-- a barrier that some threads never reach, or lanes missing from a shuffle: a deadlock, reported with its lines;
+- a barrier that some threads never reach, or lanes that are missing from a shuffle: a deadlock,
+  which is reported with its lines;
 - a lane outside the mask, a launch that no GPU could run, an argument of the wrong type or width;
 - shared memory that is read before it is written: it holds NaN when a block starts.
 
-A barrier that is missing altogether changes results in some orders only; `sanitizer="thread"` sees it in any.
-`sanitizer="address"` sees accesses beyond an array, `sanitizer="undefined"` indices beyond a shared array of known size
-and overflowing integers. The first two need a process that starts with `sanitizer_environment(sanitizer)`.
+A barrier that is missing altogether changes results in some thread orders only;
+`sanitizer="thread"` sees it in every order. `sanitizer="address"` sees accesses beyond an array.
+`sanitizer="undefined"` sees indices beyond a shared array of known size, and integers that
+overflow. The first two sanitizers need a process that starts with the variables of
+`sanitizer_environment(sanitizer)`.
 
-Not simulated: speed; the order in which memory becomes visible on a GPU; limits on registers and static shared memory;
-the contraction of a * b + c to one rounding; the last bits of log and its like. Blocks run one after another: two of
-them that race for one address are not seen.
+Not simulated: speed; the order in which memory becomes visible on a GPU; limits on registers and on
+static shared memory; the contraction of a * b + c to one rounding; the last bits of log and similar
+functions. Blocks run one after another: a race of two blocks for one address is not seen.
 """
 
 from aopnp.arrays.cuda_sim.compiler import SimulationError, sanitizer_environment

@@ -1,4 +1,7 @@
-"""From kernel text to a shared library: g++, once for every text; libraries are kept in the user's cache directory."""
+"""From the text of a kernel to a shared library, with g++.
+
+Every text is compiled once: the libraries are kept in the user's cache directory.
+"""
 
 import atexit
 import functools
@@ -14,39 +17,58 @@ HERE = Path(__file__).parent
 """The folder of the headers."""
 
 FLAGS = [
-    *("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing"),
-    "-ffp-contract=off",  # every product and every sum is rounded
-    "-fstack-clash-protection",  # a large frame does not jump over the page that guards a stack
+    "-std=c++17",
+    "-O2",
+    "-g1",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-strict-aliasing",
+    # Every product and every sum is rounded.
+    "-ffp-contract=off",
+    # A large frame touches the page that guards a stack, and does not jump over it.
+    "-fstack-clash-protection",
 ]
 
 SANITIZERS = {"address": "libasan.so", "thread": "libtsan.so", "undefined": None}
-"""Sanitizer -> the library that must be in a process from its start (LD_PRELOAD), where there is one."""
+"""Sanitizer -> the library that a process must load at its start (LD_PRELOAD); None: no library."""
 
 _DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w\s]+?)\s*(\w+)\s*\[\s*\]\s*;")
 
 
 class SimulationError(RuntimeError):
-    """A kernel that does not compile, is launched wrongly, or does what CUDA leaves undefined."""
+    """A fault of a kernel: it does not compile, or is launched wrongly.
+
+    Behaviour that CUDA leaves undefined is such a fault, too.
+    """
 
 
 def shared_library(code: str, name: str, sanitizer: str | None) -> Path:
-    """Return the library of the kernel `name` in the CUDA source `code`. Raises SimulationError with g++'s words."""
-    machine = _compiled(".o", '#include "runtime.h"\n', *_define(sanitizer), "-c")
-    instrument = [f"-fsanitize={sanitizer}"] if sanitizer else []
-    return _compiled(
-        ".so", _translation_unit(code, name), *instrument, "-shared", "-x", "none", str(machine)
-    )
+    """Return the library of the kernel `name` in the CUDA source `code`.
+
+    Raises SimulationError, with the messages of g++, where the source does not compile.
+    """
+    define = []
+    instrument = []
+    if sanitizer:
+        define = [f"-DCUDA_SIM_{sanitizer.upper()}"]
+        instrument = [f"-fsanitize={sanitizer}"]
+    machine = _compiled(".o", '#include "runtime.h"\n', *define, "-c")
+    link = ["-shared", "-x", "none", str(machine)]
+    return _compiled(".so", _translation_unit(code, name), *instrument, *link)
 
 
 def preloaded(sanitizer: str) -> str | None:
-    """Return the library that must be in a process from its start; ValueError where `sanitizer` is no sanitizer."""
+    """Return the library that a process must load at its start; None if there is none.
+
+    Raises ValueError where `sanitizer` is no sanitizer.
+    """
     if sanitizer not in SANITIZERS:
         raise ValueError(f"expected a sanitizer among {', '.join(SANITIZERS)}, got {sanitizer!r}")
     return SANITIZERS[sanitizer]
 
 
 def sanitizer_environment(sanitizer: str) -> dict[str, str]:
-    """Return the variables that a process needs from its start to run kernels built with `sanitizer`.
+    """Return the variables with which a process must start to run kernels built with `sanitizer`.
 
     Raises SimulationError where g++ has no such library.
     """
@@ -58,36 +80,39 @@ def sanitizer_environment(sanitizer: str) -> dict[str, str]:
         raise SimulationError(f"expected the library {name} of g++, found none; install it")
     return {
         "LD_PRELOAD": os.path.realpath(path),
+        # Python does not free its memory at exit.
         "ASAN_OPTIONS": "detect_leaks=0",
-    }  # Python frees nothing at exit
-
-
-def _define(sanitizer: str | None) -> list[str]:
-    return [f"-DCUDA_SIM_{sanitizer.upper()}"] if sanitizer else []
+    }
 
 
 def _translation_unit(code: str, name: str) -> str:
-    """Return C++: the headers, the kernel's text with its own line numbers, and the door to the kernel."""
+    """Return C++: the headers, the text of the kernel with its line numbers, the kernel's entry."""
     if not re.search(rf"\b{name}\s*\(", code):
         raise SimulationError(
             f"expected the kernel {name} in the CUDA source, found none of that name"
         )
     code = _DYNAMIC_SHARED.sub(r"\1* const \2 = (\1*)cuda_sim::dynamic_shared();", code)
+    # The kernel is renamed, because the C library has functions such as select(): a kernel of that
+    # name must not be taken for one of them.
     return (
-        # The C library has functions of its own, such as select(): a kernel of that name must not be taken for one.
-        f'#include "cuda_sim.h"\n#include "entry.h"\n#define {name} kernel_{name}\n#line 1 "kernel.cu"\n{code}\n'
-        f'#line 1 "the kernel asked for"\nCUDA_SIM_EXPORT(kernel_{name})\n'
+        '#include "cuda_sim.h"\n'
+        '#include "entry.h"\n'
+        f"#define {name} kernel_{name}\n"
+        '#line 1 "kernel.cu"\n'
+        f"{code}\n"
+        '#line 1 "the kernel asked for"\n'
+        f"CUDA_SIM_EXPORT(kernel_{name})\n"
     )
 
 
 def _compiled(suffix: str, text: str, *arguments: str) -> Path:
-    """Return what g++ makes of `text`, from the cache where the very same has been compiled before."""
-    # `arguments` may end with files to link, which g++ would take for C++ before -x none: the text comes first.
+    """Return the file that g++ makes of `text`, from the cache if it has been compiled before."""
+    # `arguments` may end with files to link. g++ would take them for C++ before -x none, so the
+    # text comes first.
     command = [*FLAGS, f"-I{HERE}", "-x", "c++", "-", *arguments]
     headers = [header.read_text() for header in sorted(HERE.glob("*.h"))]
-    key = hashlib.sha256("\0".join([_version(), *command, text, *headers]).encode()).hexdigest()[
-        :32
-    ]
+    everything = "\0".join([_version(), *command, text, *headers])
+    key = hashlib.sha256(everything.encode()).hexdigest()[:32]
     path = _folder() / (key + suffix)
     if not path.exists():
         _compile(command, text, path)
@@ -95,7 +120,8 @@ def _compiled(suffix: str, text: str, *arguments: str) -> Path:
 
 
 def _compile(command: list[str], text: str, path: Path) -> None:
-    # A name of its own, then an atomic rename: other processes see all of the file or nothing.
+    # The file gets a name that no other process uses, and is then renamed in one step: other
+    # processes see the whole file or nothing.
     handle, unfinished = tempfile.mkstemp(dir=path.parent)
     os.close(handle)
     try:
@@ -107,11 +133,17 @@ def _compile(command: list[str], text: str, path: Path) -> None:
 
 
 def _run(*arguments: str, text: str = "") -> str:
-    # A sanitizer that was loaded into this process would slow the compiler down many times.
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    """Run g++ with `text` as its input; return its output."""
+    # A sanitizer that is loaded into this process would slow the compiler down many times.
+    environment = dict(os.environ)
+    environment.pop("LD_PRELOAD", None)
     try:
         done = subprocess.run(
-            ["g++", *arguments], input=text, capture_output=True, text=True, env=environment
+            ["g++", *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            env=environment,
         )
     except OSError as error:
         raise SimulationError(
@@ -124,15 +156,19 @@ def _run(*arguments: str, text: str = "") -> str:
 
 @functools.cache
 def _version() -> str:
+    """Return the version of g++ and the machine for which it compiles."""
     return _run("-dumpfullversion", "-dumpmachine")
 
 
 @functools.cache
 def _folder() -> Path:
-    """Return the cache directory, or where it cannot be written a folder that goes when the process ends."""
-    folder = Path(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "aopnp", "cuda_sim"
-    )
+    """Return the folder of the compiled files.
+
+    It is the cache directory, or, where that cannot be written, a temporary folder that is deleted
+    when the process ends.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(cache, "aopnp", "cuda_sim")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

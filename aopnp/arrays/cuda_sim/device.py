@@ -1,8 +1,9 @@
-"""The simulated device: an array module, as cupy is one, whose arrays lie in host memory but behave as if they did not.
+"""The simulated device: an array module like CuPy, with arrays in host memory.
 
-It is as strict as a GPU. Mixing a device array with a NumPy array raises, a device array does not turn into a NumPy
-array unless `asnumpy` is called, and reading a value (`float`, `bool`, `asnumpy`) counts as waiting for the device.
-Array functions are NumPy's; `RawKernel` runs CUDA source (see `aopnp.arrays.cuda_sim.raw_kernel`), slowly.
+The arrays are as strict as the arrays of a GPU. Mixing a device array with a NumPy array raises an
+error; a device array becomes a NumPy array only through `asnumpy`; and reading a value (`float`,
+`bool`, `asnumpy`) counts as waiting for the device. Array functions are those of NumPy. `RawKernel`
+runs CUDA source, slowly (see `aopnp.arrays.cuda_sim.raw_kernel`).
 """
 
 import time
@@ -20,7 +21,10 @@ __version__ = np.__version__
 
 
 class DeviceArray(NDArrayOperatorsMixin):
-    """An array of the simulated device: NumPy's attributes and methods, results on the device."""
+    """An array of the simulated device.
+
+    It has the attributes and methods of a NumPy array; their results lie on the device.
+    """
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -37,10 +41,13 @@ class DeviceArray(NDArrayOperatorsMixin):
         return _on_device(function)(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # protocols by which NumPy would look inside
+        # The names of protocols by which NumPy would read the array.
+        if name.startswith("__"):
             raise AttributeError(name)
         value = getattr(self._host, name)
-        return _on_device(value) if callable(value) else _to_device(value)
+        if callable(value):
+            return _on_device(value)
+        return _to_device(value)
 
     def __getitem__(self, key: Any) -> Any:
         return _to_device(self._host[_to_host(key)])
@@ -67,7 +74,7 @@ class DeviceArray(NDArrayOperatorsMixin):
 
 
 class RawKernel(raw_kernel.RawKernel):
-    """CUDA source that runs on device arrays; compiler options of a real GPU mean nothing here."""
+    """CUDA source that runs on device arrays; the compiler options of a real GPU are ignored."""
 
     def __init__(self, code: str, name: str, options: tuple[str, ...] = ()) -> None:
         super().__init__(code, name)
@@ -81,18 +88,25 @@ class RawKernel(raw_kernel.RawKernel):
         shared_mem: int = 0,
     ) -> None:
         """Launch on `grid` blocks of `block` threads; args are device arrays and NumPy scalars."""
-        super().__call__(grid, block, [_to_host(a) for a in args], shared_mem=shared_mem)
+        on_host = [_to_host(a) for a in args]
+        super().__call__(grid, block, on_host, shared_mem=shared_mem)
 
 
 def asarray(array: Any, dtype: Any = None) -> DeviceArray:
-    """Return a device array: a copy of host data, or a device array itself (cast where dtype says so)."""
+    """Return a device array: a copy of host data, or the device array that was given.
+
+    It is cast to `dtype` if there is one.
+    """
     if isinstance(array, DeviceArray):
         return DeviceArray(np.asarray(array._host, dtype))
     return DeviceArray(np.array(array, dtype))
 
 
 def asnumpy(array: DeviceArray) -> np.ndarray[Any, Any]:
-    """Return a copy in host memory; this waits for the device."""
+    """Return a copy in host memory; this waits for the device.
+
+    Raises RuntimeError inside `no_waiting`.
+    """
     if _waiting_forbidden:
         raise RuntimeError("the host waits for the device where it must not")
     return array._host.copy()
@@ -103,7 +117,10 @@ _waiting_forbidden: list[bool] = []
 
 @contextmanager
 def no_waiting() -> Iterator[None]:
-    """Inside, reading a value from the device raises RuntimeError: a training step must not synchronise."""
+    """Forbid reading values from the device inside: a training step must not synchronise.
+
+    A read raises RuntimeError.
+    """
     _waiting_forbidden.append(True)
     try:
         yield
@@ -123,14 +140,17 @@ def _count() -> int:
 
 
 class Event:
-    """A point in time, as `cupy.cuda.Event`: nothing runs ahead here, so it is the clock's."""
+    """A point in time, as `cupy.cuda.Event`.
+
+    The host never runs ahead of the simulated device, so the time is that of the host's clock.
+    """
 
     def record(self) -> None:
-        """Remember the time."""
+        """Note the time."""
         self.time = time.perf_counter()
 
     def synchronize(self) -> None:
-        """Wait for nothing."""
+        """Return at once: there is nothing to wait for."""
 
 
 def _elapsed_milliseconds(start: Event, stop: Event) -> float:
@@ -145,35 +165,50 @@ cuda = SimpleNamespace(
 
 
 def __getattr__(name: str) -> Any:
-    """Return NumPy's function `name` on device arrays, or its constant or type as it is."""
+    """Return NumPy's function `name` for device arrays; a constant or a type unchanged."""
     value = getattr(np, name)
-    return _on_device(value) if callable(value) and not isinstance(value, type) else value
+    if callable(value) and not isinstance(value, type):
+        return _on_device(value)
+    return value
 
 
 def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a NumPy `function` that takes device arrays and returns device arrays."""
+
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _to_device(
-            function(*_to_host(args), **{name: _to_host(value) for name, value in kwargs.items()})
-        )
+        named = {name: _to_host(value) for name, value in kwargs.items()}
+        return _to_device(function(*_to_host(args), **named))
 
     return call
 
 
 def _to_host(value: Any) -> Any:
-    """Return `value` with device arrays replaced by what they hold; NumPy arrays are refused."""
+    """Return `value` with the host arrays inside device arrays in their place.
+
+    Raises TypeError for a NumPy array.
+    """
     if isinstance(value, DeviceArray):
         return value._host
     if isinstance(value, np.ndarray):
         raise TypeError(
-            f"expected device arrays, got a NumPy array of shape {value.shape}; move it with to_device"
+            f"expected device arrays, got a NumPy array of shape {value.shape}; "
+            "move it with to_device"
         )
-    return type(value)(map(_to_host, value)) if type(value) in (tuple, list) else value
+    if type(value) in (tuple, list):
+        return type(value)(map(_to_host, value))
+    return value
 
 
 def _to_device(value: Any) -> Any:
-    """Return `value` with NumPy arrays (and scalars, which are 0-dimensional on a device) as device arrays."""
+    """Return `value` with device arrays in the place of NumPy arrays.
+
+    NumPy scalars become device arrays without axes, as on a GPU.
+    """
     if isinstance(value, np.ndarray | np.bool_ | np.number):
         return DeviceArray(np.asarray(value))
-    if hasattr(value, "_fields"):  # what a decomposition returns
+    # A named tuple, which decompositions of matrices return.
+    if hasattr(value, "_fields"):
         return type(value)(*map(_to_device, value))
-    return type(value)(map(_to_device, value)) if type(value) in (tuple, list) else value
+    if type(value) in (tuple, list):
+        return type(value)(map(_to_device, value))
+    return value

@@ -1,4 +1,5 @@
-// The door between Python and one kernel: what its parameters are, and a launch with one address for each.
+// The entry from Python to one kernel: a description of its parameters, and a launch that takes one
+// address for each of them.
 #pragma once
 #include <stdio.h>
 #include <type_traits>
@@ -8,17 +9,20 @@
 
 namespace cuda_sim {
 
-// Append "i4;" for an int, "f8*;" for a double*, "const f8*;" for a const double*: NumPy's names of the types.
+// Append NumPy's name of the type: "i4;" for an int, "f8*;" for a double*, "const f8*;" for a const
+// double*.
 template <class Parameter>
 void describe(char*& text) {
     using Number = std::remove_pointer_t<Parameter>;
-    static_assert(std::is_arithmetic_v<Number>, "a kernel's parameters are numbers and pointers to numbers");
+    static_assert(std::is_arithmetic_v<Number>,
+                  "a kernel's parameters are numbers and pointers to numbers");
     const char kind = std::is_same_v<std::remove_cv_t<Number>, bool> ? 'b'
                       : std::is_floating_point_v<Number>             ? 'f'
                       : std::is_signed_v<Number>                     ? 'i'
                                                                      : 'u';
     const char* constant = std::is_const_v<Number> ? "const " : "";
-    text += sprintf(text, "%s%c%zu%s;", constant, kind, sizeof(Number), std::is_pointer_v<Parameter> ? "*" : "");
+    text += sprintf(text, "%s%c%zu%s;", constant, kind, sizeof(Number),
+                    std::is_pointer_v<Parameter> ? "*" : "");
 }
 
 template <class... Parameters>
@@ -41,7 +45,8 @@ void call(void (*kernel)(Parameters...), void** arguments) {
 
 #define CUDA_SIM_DOOR extern "C" __attribute__((visibility("default")))
 
-// The first line is an error where the kernel is not extern "C", under whose plain name a GPU's driver looks for it.
+// The first line does not compile where the kernel is not extern "C": a GPU's driver looks for the
+// plain name that extern "C" gives.
 #define CUDA_SIM_EXPORT(kernel)                                                                 \
     extern "C" decltype(kernel) kernel;                                                         \
     CUDA_SIM_DOOR void cuda_sim_describe(char* text) { cuda_sim::describe_all(kernel, text); }  \

@@ -1,6 +1,8 @@
-// Fibres: functions with stacks of their own that hand the processor to each other. One fibre plays one CUDA thread.
+// Fibres: functions that hand the processor to each other, each with a separate stack. One fibre
+// plays one CUDA thread.
 //
-// A fibre runs until it hands over: nothing happens at the same time, and a program's course is the same every time.
+// A fibre runs until it hands over. Nothing happens at the same time, so a program takes the same
+// course every time.
 #pragma once
 #include <stddef.h>
 #include <sys/mman.h>
@@ -11,7 +13,8 @@
 
 #if defined(__x86_64__) && !defined(CUDA_SIM_UCONTEXT)
 
-// POSIX's swapcontext makes a system call at every switch; saving what a function must keep is all that is needed.
+// POSIX's swapcontext makes a system call at every switch. It is enough to save the registers that
+// a function must preserve.
 extern "C" __attribute__((visibility("hidden"))) void cuda_sim_switch(void** save, void* resume);
 asm(R"(
 .text
@@ -43,7 +46,8 @@ struct Context {
 
     void prepare(char* stack, size_t size, void (*body)()) {
         void** top = reinterpret_cast<void**>(stack + size);
-        *--top = nullptr;  // where body would return to; it also leaves the stack aligned as a call would
+        // The address to which body would return. It also aligns the stack as a call would.
+        *--top = nullptr;
         *--top = reinterpret_cast<void*>(body);
         for (int saved = 0; saved < 6; ++saved) *--top = nullptr;
         stack_pointer = top;
@@ -86,7 +90,7 @@ struct Fibre {
         sanitizer.bottom = stack;
         sanitizer.size = size;
     }
-    // Hand over to another fibre; returns when some fibre hands back.
+    // Hand over to another fibre. This function returns when some fibre hands back.
     void hand_over(Fibre& to) {
         sanitizers::leave(sanitizer, to.sanitizer);
         context.swap(to.context);
@@ -94,10 +98,12 @@ struct Fibre {
     }
 };
 
-// Stacks for the threads of one block. Below each lies a page that nobody may touch: an overflow stops the process
-// and does not spoil another thread's variables. Memory that is never touched costs nothing.
+// Stacks for the threads of one block. Below each stack lies a page that may not be touched: a
+// stack that overflows stops the process, and does not spoil another thread's variables. Memory
+// that is never touched costs nothing.
 class Stacks {
-    static constexpr size_t page = 1 << 16, size = 1 << 18;  // no machine has larger pages than 64 KB
+    // No machine has larger pages than 64 KB.
+    static constexpr size_t page = 1 << 16, size = 1 << 18;
     char* base = nullptr;
     size_t count = 0;
 
@@ -112,7 +118,9 @@ public:
         count = wanted;
         for (size_t i = 0; i < count; ++i) mprotect(base + i * size, page, PROT_NONE);
     }
-    void prepare(Fibre& fibre, size_t i, void (*body)()) { fibre.prepare(base + i * size + page, size - page, body); }
+    void prepare(Fibre& fibre, size_t i, void (*body)()) {
+        fibre.prepare(base + i * size + page, size - page, body);
+    }
     void forget() { sanitizers::forget(base, count * size); }
 };
 

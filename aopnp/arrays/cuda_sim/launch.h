@@ -1,4 +1,5 @@
-// A launch: block after block on poisoned shared memory, the threads of a block in the order that was asked for.
+// A launch: block after block on poisoned shared memory, with the threads of a block in the order
+// that the launch asks for.
 #pragma once
 #include <algorithm>
 #include <numeric>
@@ -6,8 +7,10 @@
 
 #include "block.h"
 
-// The linker marks both ends of the section that all shared variables lie in (there is none where none is declared).
-extern "C" __attribute__((weak, visibility("hidden"))) char __start_cuda_shared[], __stop_cuda_shared[];
+// The linker marks both ends of the section in which all shared variables lie. There is no such
+// section where no shared variable is declared.
+extern "C" __attribute__((weak, visibility("hidden"))) char __start_cuda_shared[],
+    __stop_cuda_shared[];
 
 namespace cuda_sim {
 
@@ -20,24 +23,28 @@ inline std::vector<size_t> in_order(size_t n) {
     std::vector<size_t> order(n);
     std::iota(order.begin(), order.end(), size_t(0));
     if (block.launch->order == reverse) std::reverse(order.begin(), order.end());
-    if (block.launch->order == random_order) std::shuffle(order.begin(), order.end(), random_numbers);
+    if (block.launch->order == random_order)
+        std::shuffle(order.begin(), order.end(), random_numbers);
     return order;
 }
 
-// The index of the i-th thread of a block, or block of a grid: x runs fastest.
+// Return the index of the i-th thread of a block, or of the i-th block of a grid: x runs fastest.
 inline Index unravel(size_t i, Index sizes) {
-    return {unsigned(i % sizes.x), unsigned(i / sizes.x % sizes.y), unsigned(i / sizes.x / sizes.y)};
+    return {unsigned(i % sizes.x), unsigned(i / sizes.x % sizes.y),
+            unsigned(i / sizes.x / sizes.y)};
 }
 
 inline size_t product(Index sizes) { return size_t(sizes.x) * sizes.y * sizes.z; }
 
-// Shared memory starts with arbitrary contents on a GPU. All bits set is NaN, or -1: hard to overlook.
+// On a GPU, shared memory starts with arbitrary contents. Here all its bits are set, which is NaN,
+// or -1: hard to overlook.
 inline void poison_shared_memory() {
-    if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);
+    if (__start_cuda_shared)
+        memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);
     std::fill(block.shared.begin(), block.shared.end(), char(0xFF));
 }
 
-// What a fibre does from its first moment to its last.
+// The whole life of a fibre.
 inline void live() {
     sanitizers::arrive_first(block.current->fibre.sanitizer, block.scheduler.sanitizer);
     sanitizers::acquire(&block.start_mark);
@@ -46,7 +53,7 @@ inline void live() {
     hand_back(Thread::ended);
 }
 
-// Let every thread that can run have its turn; false where none can.
+// Let every thread that can run have its turn; return false if no thread can.
 inline bool let_all_run() {
     bool any = false;
     for (size_t i : in_order(block.threads.size())) {
@@ -77,7 +84,7 @@ inline void run_block(Index index) {
     sanitizers::acquire(&block.end_mark);
 }
 
-// Run all blocks; return what went wrong, or an empty text.
+// Run all blocks; return the sentence about a fault, or an empty text.
 const char* run(const Launch& launch) {
     block.launch = &launch;
     block.fault.clear();

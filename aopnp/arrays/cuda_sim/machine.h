@@ -1,7 +1,9 @@
-// The simulated machine as kernel text sees it: what a thread may ask, and where it waits for others.
+// The simulated machine as the text of a kernel sees it: the questions that a thread may ask, and
+// the places where it waits for other threads.
 //
-// Kernel text is compiled against these declarations only. The machine itself (runtime.h) is compiled apart from it,
-// so that a sanitizer instruments the kernel's own memory accesses and not those of the simulator.
+// Kernels are compiled against these declarations only. The machine itself (runtime.h) is compiled
+// separately, so that a sanitizer instruments the memory accesses of the kernel and not those of
+// the simulator.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -12,7 +14,8 @@ struct Index {
     unsigned x, y, z;
 };
 
-// A place where threads wait for each other: a built-in function and the line of kernel.cu that calls it.
+// A place where threads wait for each other: a built-in function, and the line of kernel.cu that
+// calls it.
 struct Place {
     const char* function;
     int line;
@@ -20,14 +23,14 @@ struct Place {
 
 struct Launch {
     Index grid, block;
-    size_t shared;                // bytes of dynamic shared memory
-    int order;                    // an Order of launch.h
-    uint64_t seed;                // of the random order
-    void (*thread)(void**);       // runs the kernel once, as one thread
-    void** arguments;             // one address for each argument
+    size_t shared;           // bytes of dynamic shared memory
+    int order;               // an Order of launch.h
+    uint64_t seed;           // of the random order
+    void (*thread)(void**);  // runs the kernel once, as one thread
+    void** arguments;        // one address for each argument
 };
 
-// A thread's indices do not change while it lives: [[gnu::const]] lets the compiler ask once.
+// The indices of a thread do not change while it lives: [[gnu::const]] lets the compiler ask once.
 [[gnu::const]] Index thread_index();
 [[gnu::const]] Index block_index();
 [[gnu::const]] Index block_size();

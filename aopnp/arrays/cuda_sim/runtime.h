@@ -1,4 +1,4 @@
-// The machine in one piece: compiled once, then linked into every simulated kernel.
+// The whole machine in one piece: it is compiled once, then linked into every simulated kernel.
 #pragma once
 #include "launch.h"
 

@@ -1,9 +1,12 @@
-// What the sanitizers must be told: g++'s are made for operating-system threads, and here one of those plays a block.
+// Calls that inform the sanitizers. The sanitizers of g++ are made for threads of the operating
+// system, and here one such thread plays a whole block.
 //
-// The address sanitizer wants to know of every change of stack. The thread sanitizer takes each fibre for a thread
-// and every switch for no synchronisation at all; only what CUDA orders is said to be ordered (release, then acquire
-// at the same mark). So two threads of a block race where no __syncthreads() lies between them, though here they
-// never run at once. A shuffle orders nothing. Without a sanitizer all of these functions are empty.
+// The address sanitizer must know of every change of stack. The thread sanitizer is told that each
+// fibre is a thread, and that a switch between fibres synchronises nothing. Only accesses that CUDA
+// orders are reported as ordered: a release, then an acquire of the same mark. Two threads of a
+// block therefore race where no __syncthreads() lies between their accesses, although here they
+// never run at the same time. A shuffle orders nothing. Without a sanitizer all of these functions
+// are empty.
 #pragma once
 #include <stddef.h>
 
@@ -27,11 +30,14 @@ void __tsan_release(void* mark);
 
 namespace cuda_sim::sanitizers {
 
-// What a sanitizer knows of one fibre.
+// The knowledge of a sanitizer about one fibre.
 struct Fibre {
-    void* thread = nullptr;         // the thread sanitizer's name for it
-    void* fake_stack = nullptr;     // the address sanitizer's, while the fibre does not run
-    const void* bottom = nullptr;   // its stack
+    // The thread sanitizer's name for the fibre.
+    void* thread = nullptr;
+    // The fake stack of the address sanitizer, while the fibre does not run.
+    void* fake_stack = nullptr;
+    // The stack.
+    const void* bottom = nullptr;
     size_t size = 0;
 };
 
@@ -39,10 +45,17 @@ struct Fibre {
 inline void leave(Fibre& from, Fibre& to) {
     __sanitizer_start_switch_fiber(&from.fake_stack, to.bottom, to.size);
 }
-inline void arrive(Fibre& here) { __sanitizer_finish_switch_fiber(here.fake_stack, nullptr, nullptr); }
-inline void arrive_first(Fibre&, Fibre& from) { __sanitizer_finish_switch_fiber(nullptr, &from.bottom, &from.size); }
-// Frames that were left half way stay guarded: the next fibre on the same stack would stumble over them.
-inline void forget(const void* stacks, size_t size) { __asan_unpoison_memory_region(stacks, size); }
+inline void arrive(Fibre& here) {
+    __sanitizer_finish_switch_fiber(here.fake_stack, nullptr, nullptr);
+}
+inline void arrive_first(Fibre&, Fibre& from) {
+    __sanitizer_finish_switch_fiber(nullptr, &from.bottom, &from.size);
+}
+// The frames of functions that were left half way stay guarded. The next fibre on the same stack
+// would be reported for touching them.
+inline void forget(const void* stacks, size_t size) {
+    __asan_unpoison_memory_region(stacks, size);
+}
 #elif defined(CUDA_SIM_THREAD)
 inline void leave(Fibre&, Fibre& to) { __tsan_switch_to_fiber(to.thread, 1); }
 inline void arrive(Fibre&) {}

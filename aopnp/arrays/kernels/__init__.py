@@ -1,4 +1,4 @@
-"""Kernels: one file each, one formula in three spellings (array module, Numba, CUDA)."""
+"""Kernels: one file for each formula, which is spelled three times (array module, Numba, CUDA)."""
 
 from aopnp.arrays.kernels.accumulate import accumulate
 from aopnp.arrays.kernels.add_outer_products import add_outer_products

@@ -1,10 +1,12 @@
-"""Accumulate rows into the memory and score them, in one pass (Mem-AOP-GD, arXiv 2110.09164: augment and score).
+"""Accumulate rows into the memory and score them, in one pass.
 
-    a_m <- rho a_m + x_m        b_m <- rho b_m + g_m        (x_m and g_m alone where the row is cleared)
+    a_m <- rho a_m + x_m        b_m <- rho b_m + g_m        (a cleared row: a_m <- x_m, b_m <- g_m)
     log_norms[m] = log(|a_m| |b_m|), at least FLOOR
 
-a and b are updated in place. A cleared row was selected at the last step: whatever it still holds counts as zero,
-which spares the pass that would clear it (and 0 * infinity, which is NaN).
+These are the steps "augment" and "score" of Mem-AOP-GD (arXiv 2110.09164). a and b are updated in
+place. A cleared row was selected at the last step. It counts as zero, whatever numbers the arrays
+still hold: the flag spares the pass that would set the row to zero, and it avoids 0 * infinity,
+which is NaN.
 """
 
 import numpy as np
@@ -16,17 +18,22 @@ from aopnp.arrays.kernels.log_norms import reference as reference_log_norms
 
 
 def reference(a: Array, b: Array, x: Array, g: Array, rho: Array, cleared: Array) -> Array:
-    """Update a [R, M, N] and b [R, M, P] in place and return log_norms [R, M]; rho [R], cleared [R, M]."""
+    """Update a [R, M, N] and b [R, M, P] in place; return log_norms [R, M].
+
+    x [R or 1, M, N], g [R, M, P], rho [R], cleared [R, M].
+    """
     xp = array_module(a, b, x, g, rho, cleared)
     for memory, rows in ((a, x), (b, g)):
-        memory[...] = xp.where(cleared[..., None], 0, rho[:, None, None] * memory) + rows
+        shrunk = rho[:, None, None] * memory
+        memory[...] = xp.where(cleared[..., None], 0, shrunk) + rows
     return reference_log_norms(a, b)
 
 
 def _cpu(
     a: Array, b: Array, x: Array, g: Array, rho: Array, cleared: Array, log_norms: Array
 ) -> None:
-    # Each new value goes through a local variable: read back from the array, it would keep the loop from vectorising.
+    # Each new value goes through a local variable: if it were read back from the array, the
+    # compiler would not vectorise the loop.
     for r in range(a.shape[0]):
         x_r = r % x.shape[0]
         for m in range(a.shape[1]):
@@ -50,14 +57,18 @@ def _cpu(
                     b[r, m, p] = value
                     b_square += np.float64(value) ** 2
             log_norm = (np.log(a_square) + np.log(b_square)) / 2
-            log_norms[r, m] = FLOOR if log_norm < FLOOR else log_norm
+            if log_norm < FLOOR:
+                log_norm = FLOOR
+            log_norms[r, m] = log_norm
 
 
 _CUDA = (
     CUDA_ROW_SUM
     + r"""
-extern "C" __global__ void accumulate(T* a, T* b, const T* x, const T* g, const T* rho, const bool* cleared,
-                                      double* log_norms, int R, int M, int N, int P, int x_R) {
+extern "C" __global__ void accumulate(
+    T* a, T* b, const T* x, const T* g,
+    const T* rho, const bool* cleared, double* log_norms,
+    int R, int M, int N, int P, int x_R) {
     const long long m = blockIdx.x, r = blockIdx.y;
     T* a_row = a + (r * M + m) * N;
     T* b_row = b + (r * M + m) * P;
@@ -77,14 +88,16 @@ extern "C" __global__ void accumulate(T* a, T* b, const T* x, const T* g, const 
     }
     a_square = block_sum(a_square);
     b_square = block_sum(b_square);
-    if (threadIdx.x == 0) log_norms[r * M + m] = log_norm(a_square, b_square);
+    if (threadIdx.x == 0)
+        log_norms[r * M + m] = log_norm(a_square, b_square);
 }
 """
 )
 
 accumulate = Kernel(
     "accumulate",
-    "T a[R,M,N], T b[R,M,P], T x[R|1,M,N], T g[R,M,P], host T rho[R], bool cleared[R,M] -> float64 log_norms[R,M]",
+    "T a[R,M,N], T b[R,M,P], T x[R|1,M,N], T g[R,M,P], host T rho[R], bool cleared[R,M]"
+    " -> float64 log_norms[R,M]",
     reference,
     cpu=_cpu,
     cuda=_CUDA,

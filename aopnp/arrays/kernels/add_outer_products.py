@@ -2,9 +2,10 @@
 
     w <- w + scale sum over k < count of a_k b_k^T
 
-BLAS gemm with beta = 1 does it without a temporary of the size of w. One call a replica, on that replica's own
-rows: padding to a common K, or folding replicas into one wide product, would change the rounding, and a replica
-would no longer train as it does alone. On a GPU the reference is the spelling: one batched cuBLAS product.
+BLAS gemm with beta = 1 does this without a temporary array of the size of w. Each replica has its
+own call of gemm, on its own rows: padding all replicas to a common K, or joining them to one wide
+product, would change the rounding, and a replica would no longer train in a stack as it does alone.
+On a GPU the kernel runs its reference, which is one batched cuBLAS product.
 """
 
 import functools
@@ -17,17 +18,23 @@ from aopnp.arrays.kernels.kernel import Kernel
 
 
 def reference(w: Array, a: Array, b: Array, scale: Array, count: Array) -> None:
-    """Update w [R, N, P] in place by a [R or 1, K, N], b [R or 1, K, P], scale [R or 1], count [R]."""
+    """Update w [R, N, P] in place.
+
+    a [R or 1, K, N], b [R or 1, K, P], scale [R or 1], count [R].
+    """
     xp = array_module(w, a, b, scale, count)
-    kept = xp.where((xp.arange(b.shape[1]) < count[:, None])[..., None], b, b.dtype.type(0))
-    w += scale[:, None, None].astype(w.dtype) * (a.swapaxes(-1, -2) @ kept)
+    in_use = xp.arange(b.shape[1]) < count[:, None]
+    kept = xp.where(in_use[..., None], b, b.dtype.type(0))
+    factor = scale[:, None, None].astype(w.dtype)
+    w += factor * (a.swapaxes(-1, -2) @ kept)
 
 
 def _cpu(w: Array, a: Array, b: Array, scale: Array, count: Array) -> None:
     gemm = _gemm(w.dtype.char)
     for r in range(len(w)):
         k = count[r]
-        # BLAS wants columns: the transposed views of C-ordered arrays are what it needs, w^T += scale b^T a.
+        # BLAS reads columns first, which the transposed views of C-ordered arrays have. So it
+        # computes w^T += scale b^T a.
         gemm(
             scale[r % len(scale)],
             b[r % len(b), :k].T,
@@ -41,11 +48,13 @@ def _cpu(w: Array, a: Array, b: Array, scale: Array, count: Array) -> None:
 
 @functools.cache
 def _gemm(char: str) -> Any:
-    from scipy.linalg import (
-        blas,
-    )  # here, because it is a quarter of the time that importing aopnp would take
+    """Return BLAS gemm of single or double precision, by the character of the dtype."""
+    # Imported here, because SciPy would take a quarter of the time of importing aopnp.
+    from scipy.linalg import blas
 
-    return blas.sgemm if char == np.dtype(np.float32).char else blas.dgemm
+    if char == np.dtype(np.float32).char:
+        return blas.sgemm
+    return blas.dgemm
 
 
 add_outer_products = Kernel(

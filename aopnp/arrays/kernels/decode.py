@@ -1,8 +1,9 @@
-"""Gather rows of coded data: each byte stands for one of 256 levels.
+"""Gather rows of coded data: each byte is the number of one of 256 levels.
 
     x[r, m, n] = levels[codes[samples[r, m], n]]
 
-Images stay in memory as bytes, a quarter of their float32 size, and become numbers in the batch that needs them.
+Images stay in memory as bytes, which take a quarter of the room of float32, and become numbers in
+the batch that needs them.
 """
 
 from aopnp.arrays.backend import Array
@@ -23,11 +24,13 @@ def _cpu(codes: Array, levels: Array, samples: Array, x: Array) -> None:
 
 
 _CUDA = r"""
-extern "C" __global__ void decode(const unsigned char* codes, const T* levels, const long long* samples, T* x,
-                                  int D, int N, int L, int R, int M) {
+extern "C" __global__ void decode(
+    const unsigned char* codes, const T* levels, const long long* samples, T* x,
+    int D, int N, int L, int R, int M) {
     const long long batch_row = (long long)blockIdx.y * M + blockIdx.x;
     const unsigned char* row = codes + samples[batch_row] * N;
-    for (int n = threadIdx.x; n < N; n += blockDim.x) x[batch_row * N + n] = levels[row[n]];
+    for (int n = threadIdx.x; n < N; n += blockDim.x)
+        x[batch_row * N + n] = levels[row[n]];
 }
 """
 

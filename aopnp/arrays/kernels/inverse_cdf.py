@@ -1,9 +1,10 @@
-"""Inverse of a distribution function: which row a uniform variate falls on.
+"""Inverse of a distribution function: the row on which a uniform variate falls.
 
     rows[r, k] = the number of entries of cdf[r] that are <= target[r, k], at most S - 1
 
-for cdf[r] the running sums of the chances of S rows and target[r, k] uniform below their total. By bisection, whose
-steps are the definition: whatever cdf holds, the result is an index.
+cdf[r] holds the running sums of the chances of S rows, and target[r, k] is uniform below their
+total. The rows are found by bisection. The steps of the bisection are the definition: whatever
+numbers cdf holds, the result is an index.
 """
 
 from aopnp.arrays.backend import Array, array_module
@@ -12,12 +13,16 @@ from aopnp.arrays.kernels.kernel import Kernel
 
 def reference(cdf: Array, target: Array) -> Array:
     """Return rows [R, K] of cdf [R, S] and target [R, K]."""
-    xp, S = array_module(cdf, target), cdf.shape[1]
-    low, high = xp.zeros(target.shape, int), xp.full(target.shape, S - 1)
+    xp = array_module(cdf, target)
+    S = cdf.shape[1]
+    low = xp.zeros(target.shape, int)
+    high = xp.full(target.shape, S - 1)
     for _ in range((S - 1).bit_length()):
         middle = (low + high) // 2
-        right = (low < high) & (xp.take_along_axis(cdf, middle, 1) <= target)
-        low, high = xp.where(right, middle + 1, low), xp.where(right, high, middle)
+        right = xp.take_along_axis(cdf, middle, 1) <= target
+        right &= low < high
+        low = xp.where(right, middle + 1, low)
+        high = xp.where(right, high, middle)
     return low
 
 
@@ -35,7 +40,8 @@ def _cpu(cdf: Array, target: Array, rows: Array) -> None:
 
 
 _CUDA = r"""
-extern "C" __global__ void inverse_cdf(const double* cdf, const double* target, long long* rows, int R, int S, int K) {
+extern "C" __global__ void inverse_cdf(
+    const double* cdf, const double* target, long long* rows, int R, int S, int K) {
     const int k = blockIdx.x * blockDim.x + threadIdx.x;
     const long long r = blockIdx.y;
     if (k >= K) return;

@@ -8,10 +8,10 @@ signature such as
     "T x[R|1,M,N], T g[R,M,P], host T rho[R] -> float64 log_norms[R,M]"
 
 T is float32 or float64, the same in all arguments. A letter has one size throughout. `R|1` may also
-be 1, for an operand that all replicas share. A `host` argument holds a number for each replica and may
-lie on the host: the kernel moves it to the device, once for each value. `_cpu` and `_CUDA` write into
-the outputs behind the arrow. The CUDA source also receives the size of every letter in order of
-appearance, then one replica count for each `R|1` argument, as int.
+be 1, for an operand that all replicas share. A `host` argument holds a number for each replica and
+may lie on the host: the kernel moves it to the device, once for each value. `_cpu` and `_CUDA`
+write into the outputs behind the arrow. The CUDA source also receives the size of every letter in
+order of appearance, then one replica count for each `R|1` argument, as int.
 """
 
 import functools
@@ -38,7 +38,7 @@ class Argument(NamedTuple):
 
 
 Form: TypeAlias = tuple[type, tuple[int, ...], np.dtype[Any], bool]
-"""The properties of an array that a kernel checks: type, shape, dtype, whether it is C-contiguous."""
+"""The properties of an array that a kernel checks: type, shape, dtype, whether C-contiguous."""
 
 
 class Plan(NamedTuple):
@@ -69,10 +69,11 @@ class Kernel:
     ) -> None:
         """Tie the spellings of `name` together.
 
-        `grid` gives the blocks (of `threads`) from the size of every letter. A `cpu` spelling that is
-        a BLAS call is not compiled (`jit`). `reassociate` allows the compiler to reorder sums, that
-        is to vectorise them: it must be harmless to every expression of the kernel. Data of different
-        spellings agree to `ulps` units in the last place, 0 unless exp or log are in them.
+        `grid` gives the blocks (of `threads`) from the size of every letter. A `cpu` spelling that
+        is a BLAS call is not compiled (`jit`). `reassociate` allows the compiler to reorder sums,
+        that is to vectorise them: it must be harmless to every expression of the kernel. Data of
+        different spellings agree to `ulps` units in the last place, 0 unless exp or log are in
+        them.
         """
         self.name = name
         self.reference = reference
@@ -93,8 +94,8 @@ class Kernel:
     def __call__(self, *arrays: Array, **sizes: int) -> Any:
         """Run on `arrays`; `sizes` gives letters that only outputs have.
 
-        Returns the output, a tuple of several outputs, or None. Raises ValueError or TypeError where
-        shapes, dtypes, memory layout or devices do not fit the signature.
+        Returns the output, a tuple of several outputs, or None. Raises ValueError or TypeError
+        where shapes, dtypes, memory layout or devices do not fit the signature.
         """
         # Loops and not comprehensions: this is called several times in every step.
         forms: list[Form] = []
@@ -129,7 +130,10 @@ class Kernel:
     def check(
         self, forms: Sequence[Form], sizes: dict[str, int]
     ) -> tuple[dict[str, int], np.dtype[Any]]:
-        """Return (size of every letter, dtype of T), or raise the error of the argument that does not fit."""
+        """Return (size of every letter, dtype of T).
+
+        Raises TypeError or ValueError for the first argument that does not fit the signature.
+        """
         dtype = np.dtype(np.float64)
         for spec, (_, _, given, _) in zip(self.inputs, forms, strict=True):
             if spec.dtype == "T":
@@ -210,12 +214,16 @@ class Kernel:
 
 @functools.cache
 def _raw_kernel(cupy: ModuleType, name: str, source: str) -> Callable[..., None]:
-    # Products and sums are rounded one by one, as on the CPU: kernels wait for memory, not arithmetic.
+    # Products and sums are rounded one by one, as on the CPU: kernels wait for memory, not
+    # arithmetic.
     return cupy.RawKernel(source, name, options=("--fmad=false",))
 
 
 def _uploaded(xp: ModuleType, values: Array) -> Array:
-    """Return host `values` on the device of `xp`, as moved there the last time; nobody writes them."""
+    """Return host `values` on the device of `xp`; equal values are moved there once.
+
+    The arrays are shared between calls, and nothing writes them.
+    """
     return _uploaded_bytes(xp, values.tobytes(), values.dtype.str, values.shape)
 
 

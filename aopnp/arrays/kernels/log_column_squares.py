@@ -2,8 +2,9 @@
 
     log_squares[n] = log(sum over m of x[m, n]^2), -inf for a zero column
 
-Half the sum of two of them is the logarithm of |a| |b|, the norm of the outer product a b^T: what log_norms is for
-rows. A logarithm, and squares in float64, for the same reasons; NaN and infinity pass through.
+Half the sum of two of them is log(|a| |b|), the logarithm of the norm of the outer product a b^T:
+the score that `log_norms` computes for rows. The reasons for the logarithm and for squares in
+float64 are given there. NaN and infinity pass through.
 """
 
 import numpy as np
@@ -29,9 +30,10 @@ def _cpu(x: Array, log_squares: Array) -> None:
             log_squares[r, n] = np.log(log_squares[r, n])
 
 
-# A block takes 32 columns, side by side in memory; its warps share the rows.
+# A block computes 32 columns, which are neighbours in memory. Its eight warps share the rows.
 _CUDA = r"""
-extern "C" __global__ void log_column_squares(const T* x, double* log_squares, int R, int M, int N) {
+extern "C" __global__ void log_column_squares(
+    const T* x, double* log_squares, int R, int M, int N) {
     __shared__ double partial[8][32];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, n = blockIdx.x * 32 + lane;
     const long long r = blockIdx.y;

@@ -1,6 +1,8 @@
-"""Scatter columns to where they were gathered from, the adjoint of gather_columns.
+"""Scatter columns to the places that they were gathered from, the adjoint of gather_columns.
 
-x[m, columns[k]] += weights[k] kept[m, k]        for k < count, in order of k; all other columns are zero
+    x[m, columns[k]] += weights[k] kept[m, k]        for k < count, in order of k
+
+All other columns of x are zero.
 """
 
 from aopnp.arrays.backend import Array, array_module
@@ -8,13 +10,17 @@ from aopnp.arrays.kernels.kernel import Kernel
 
 
 def reference(kept: Array, columns: Array, weights: Array, count: Array, N: int) -> Array:
-    """Return x [R, M, N] of kept [R, M, K]; columns and weights [R, K], count [R]; columns may repeat."""
-    xp, (R, M, K) = array_module(kept, columns, weights, count), kept.shape
-    x, r = xp.zeros((R, M, N), kept.dtype), xp.arange(R)
+    """Return x [R, M, N] of kept [R, M, K].
+
+    columns and weights [R, K], count [R]; columns may repeat.
+    """
+    xp = array_module(kept, columns, weights, count)
+    R, M, K = kept.shape
+    x = xp.zeros((R, M, N), kept.dtype)
+    r = xp.arange(R)
     for k in range(K):
-        x[r, :, columns[:, k]] += xp.where(
-            k < count[:, None], weights[:, k, None] * kept[:, :, k], 0
-        )
+        scaled = weights[:, k, None] * kept[:, :, k]
+        x[r, :, columns[:, k]] += xp.where(k < count[:, None], scaled, 0)
     return x
 
 
@@ -26,17 +32,19 @@ def _cpu(kept: Array, columns: Array, weights: Array, count: Array, x: Array) ->
                 x[r, m, columns[r, k]] += weights[r, k] * kept[r, m, k]
 
 
-# One block a row; each thread owns every 128th column and looks for its own among the K, so that columns that repeat
-# need no atomic addition.
+# One block computes one row. Each thread is responsible for every 128th column and looks for them
+# among the K columns, so that repeated columns need no atomic addition.
 _CUDA = r"""
-extern "C" __global__ void scatter_columns(const T* kept, const long long* columns, const double* weights,
-                                           const long long* count, T* x, int R, int M, int K, int N) {
+extern "C" __global__ void scatter_columns(
+    const T* kept, const long long* columns, const double* weights,
+    const long long* count, T* x, int R, int M, int K, int N) {
     const long long r = blockIdx.y, row = r * M + blockIdx.x;
     T* x_row = x + row * N;
     for (int n = threadIdx.x; n < N; n += 128) x_row[n] = 0;
     for (int k = 0; k < count[r]; ++k) {
         const int n = columns[r * K + k];
-        if (n % 128 == threadIdx.x) x_row[n] = x_row[n] + weights[r * K + k] * kept[row * K + k];
+        if (n % 128 == threadIdx.x)
+            x_row[n] = x_row[n] + weights[r * K + k] * kept[row * K + k];
     }
 }
 """

@@ -2,7 +2,8 @@
 
     y_p = exp(x_p - max x) / sum over q of exp(x_q - max x)
 
-A kernel, because array modules reduce a short last axis slowly: ten classes are the common case.
+Softmax is a kernel because array modules reduce a short last axis slowly, and ten classes are
+common.
 """
 
 import numpy as np
@@ -22,11 +23,10 @@ def _cpu(x: Array, y: Array) -> None:
         for m in range(x.shape[1]):
             largest = x[r, m, 0]
             for p in range(x.shape[2]):
-                if (
-                    not x[r, m, p] <= largest
-                ):  # NaN is never below: it becomes the largest and stays visible
+                # NaN is never <= largest: it becomes the largest, and stays visible.
+                if not x[r, m, p] <= largest:
                     largest = x[r, m, p]
-            total = 0 * largest  # a zero of its type
+            total = 0 * largest  # a zero of the same type
             for p in range(x.shape[2]):
                 exponential = np.exp(x[r, m, p] - largest)
                 y[r, m, p] = exponential
@@ -35,14 +35,16 @@ def _cpu(x: Array, y: Array) -> None:
                 y[r, m, p] /= total
 
 
+# One thread computes one row.
 _CUDA = r"""
 extern "C" __global__ void softmax(const T* x, T* y, int R, int M, int P) {
-    const long long row = (long long)blockIdx.x * blockDim.x + threadIdx.x;     // one thread a row
+    const long long row = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (row >= (long long)R * M) return;
     const T* x_row = x + row * P;
     T* y_row = y + row * P;
     T largest = x_row[0], total = 0;
-    for (int p = 0; p < P; ++p) if (!(x_row[p] <= largest)) largest = x_row[p];
+    for (int p = 0; p < P; ++p)
+        if (!(x_row[p] <= largest)) largest = x_row[p];
     for (int p = 0; p < P; ++p) total += y_row[p] = exp(x_row[p] - largest);
     for (int p = 0; p < P; ++p) y_row[p] /= total;
 }

@@ -2,8 +2,9 @@
 
     level[s] = sum over k < B of 2^k (bit s % 8 of planes[k, s // 8])
 
-Plane B - 1 holds the top bits by themselves: half of all levels have it. `pack` is the inverse. It and the
-reference run on the host: CuPy packs bits along no axis.
+Plane B - 1 holds the top bits alone, and the levels in the upper half are those with the top bit
+set. `pack` is the inverse. `pack` and the reference run on the host, because CuPy cannot pack bits
+along an axis.
 """
 
 from aopnp.arrays.backend import Array, array_module
@@ -14,13 +15,18 @@ def reference(planes: Array, S: int) -> Array:
     """Return level uint8 [R, S] of planes [R, B, Q], S <= 8 Q."""
     xp = array_module(planes)
     bits = xp.unpackbits(planes, axis=-1, bitorder="little")[..., :S]
-    return (bits << xp.arange(planes.shape[1], dtype="uint8")[:, None]).sum(1, dtype="uint8")
+    places = xp.arange(planes.shape[1], dtype="uint8")
+    return (bits << places[:, None]).sum(1, dtype="uint8")
 
 
 def pack(level: Array, B: int) -> Array:
-    """Return planes [R, B, Q] of level uint8 [R, S] < 2^B, Q = ceil(S / 8); what is left of the last byte is 0."""
+    """Return planes [R, B, Q] of level uint8 [R, S] < 2^B, Q = ceil(S / 8).
+
+    The unused bits of the last byte are 0.
+    """
     xp = array_module(level)
-    bits = level[:, None] >> xp.arange(B, dtype="uint8")[:, None] & 1
+    places = xp.arange(B, dtype="uint8")
+    bits = level[:, None] >> places[:, None] & 1
     return xp.packbits(bits, axis=-1, bitorder="little")
 
 
@@ -35,13 +41,14 @@ def _cpu(planes: Array, level: Array) -> None:
 
 
 _CUDA = r"""
-extern "C" __global__ void unpack_levels(const unsigned char* planes, unsigned char* level,
-                                         int R, int B, int Q, int S) {
+extern "C" __global__ void unpack_levels(
+    const unsigned char* planes, unsigned char* level, int R, int B, int Q, int S) {
     const int s = blockIdx.x * blockDim.x + threadIdx.x;
     const long long r = blockIdx.y;
     if (s >= S) return;
     int total = 0;
-    for (int k = 0; k < B; ++k) total |= (planes[(r * B + k) * Q + s / 8] >> s % 8 & 1) << k;
+    for (int k = 0; k < B; ++k)
+        total |= (planes[(r * B + k) * Q + s / 8] >> s % 8 & 1) << k;
     level[r * S + s] = total;
 }
 """
