@@ -1,7 +1,7 @@
-"""Backward passes at once: the pieces that direct feedback has cut apart do not wait for each other.
+"""Back-propagation in threads: segments that end in direct feedback do not wait for each other.
 
-What is gained depends on what a backward pass computes: an exact weight gradient of a dense layer is left in factored
-form, and it is the optimiser that multiplies it out.
+The gain depends on the work in a backward pass. An exact weight gradient of a dense layer, for
+example, is left in factored form there, and the optimiser multiplies it out later.
 """
 
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -33,12 +33,17 @@ class Unlocked(Backprop):
                 f"expected a Chain, whose layers can be told apart, got {type(network).__name__}"
             )
         segments = network.segments()
-        gradients: list[Any] = [None] * (len(segments) - 1) + [g]
-        running = [
-            # In a copy of the context: how NumPy treats overflow is part of it, and new threads begin without.
-            self._pool.submit(copy_context().run, segment.backward, own, step, needs_input=False)
-            for segment, own in zip(segments, gradients, strict=True)
-        ]
+        # Only the uppermost segment takes a gradient from above.
+        gradients: list[Any] = [None] * len(segments)
+        gradients[-1] = g
+        running = []
+        for segment, gradient in zip(segments, gradients, strict=True):
+            # A new thread begins without NumPy's settings for overflow: a copy of the context
+            # brings them along.
+            run = copy_context().run
+            task = self._pool.submit(run, segment.backward, gradient, step, needs_input=False)
+            running.append(task)
         wait(running)
-        for each in running:
-            each.result()  # raises what was raised in the thread
+        for task in running:
+            # Raises the exception that was raised in the thread, if any.
+            task.result()
