@@ -109,6 +109,7 @@ def _train_epoch(
             step_noise,
             training=True,
             epoch=epoch,
+            loss=loss,
             group_lr=optimiser.group_lr(index),
         )
         batch, batch_target = x.take(rows, 0), target.take(rows, 0)

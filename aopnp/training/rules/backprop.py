@@ -35,7 +35,8 @@ class Backprop(Rule):
     ) -> tuple[Array, Array]:
         y = network.forward(x, step)
         value = loss.forward(y, target)
-        step = replace(step, loss=loss)
+        if step.loss is not loss:
+            step = replace(step, loss=loss)
         for function in self.between:
             function(network, loss, step)
         self.backward(network, loss.backward(), step)
