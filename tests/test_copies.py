@@ -1,4 +1,4 @@
-"""Pickles and deep copies of networks and rules: for another process, or to keep the best network so far."""
+"""Pickles and deep copies of networks and rules: for another process, or for early stopping."""
 
 import copy
 import os

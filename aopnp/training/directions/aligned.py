@@ -27,6 +27,7 @@ from aopnp.training.directions.strategy import (
     gradients,
     inner,
     squared,
+    zeros,
 )
 
 
@@ -53,6 +54,9 @@ class Aligned(Strategy):
             raise ValueError(
                 f"expected a share of the last estimate from 0 to below 1, got {self.share}"
             )
+
+    def empty_state(self, forward_pass: ForwardPass) -> AlignedState:
+        return AlignedState(zeros(forward_pass))
 
     def begin(self, forward_pass: ForwardPass, state: AlignedState | None) -> AlignedState | None:
         if state is None:

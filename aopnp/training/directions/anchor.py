@@ -29,6 +29,7 @@ from aopnp.training.directions.strategy import (
     gradients,
     inner,
     squared,
+    zeros,
 )
 
 
@@ -61,16 +62,14 @@ class Anchor(Strategy):
         if not 0 <= self.decay < 1:
             raise ValueError(f"expected a decay from 0 to below 1, got {self.decay}")
 
+    def empty_state(self, forward_pass: ForwardPass) -> AnchorState:
+        return AnchorState(zeros(forward_pass))
+
     def begin(self, forward_pass: ForwardPass, state: AnchorState | None) -> AnchorState:
         if self.every is not None and (state is None or forward_pass.step.index % self.every == 0):
             state = self._from_backward_pass(forward_pass)
         if state is None:
-            return AnchorState(
-                [
-                    forward_pass.xp.zeros(parameter.shape, parameter.dtype)
-                    for parameter in forward_pass.parameters
-                ]
-            )
+            return self.empty_state(forward_pass)
         # A state from a file may lie in memory in another way than one of a running training.
         pairs = zip(state.a, forward_pass.parameters, strict=True)
         return AnchorState([in_memory_order(a, parameter) for a, parameter in pairs])

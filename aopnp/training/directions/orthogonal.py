@@ -87,6 +87,9 @@ class Orthogonal(Strategy):
     def begin(self, forward_pass: ForwardPass, state: Ring | None) -> Ring:
         if state is not None:
             return state
+        return self.empty_state(forward_pass)
+
+    def empty_state(self, forward_pass: ForwardPass) -> Ring:
         self.check_room(forward_pass.n, forward_pass.num_dir)
         sizes = [forward_pass.n]
         if not self.flat:

@@ -71,6 +71,14 @@ class Strategy:
     def check_room(self, n: int, num_dir: int) -> None:
         """Raise ValueError if n parameters have no room for `num_dir` directions in a step."""
 
+    def empty_state(self, forward_pass: ForwardPass) -> Any:
+        """Return a state of zeros, with the structure of the states that `end` returns.
+
+        None for a strategy that keeps no state. Only the network, the streams and the number of
+        directions of `forward_pass` may be used: no forward pass need have been run.
+        """
+        return None
+
     def begin(self, forward_pass: ForwardPass, state: Any) -> Any:
         """Return the state of this step from the state after the last one (None: there is none)."""
         return state
@@ -126,6 +134,12 @@ def accumulate(forward_pass: ForwardPass, d: Array, v: Tangents) -> None:
         factors = d.astype(directions.dtype)
         for factor, direction in zip(factors, directions, strict=True):
             add_to(parameter, factor.reshape(-1, *axes) * direction)
+
+
+def zeros(forward_pass: ForwardPass) -> list[Array]:
+    """Return zeros [R, ...] for every parameter."""
+    xp = forward_pass.xp
+    return [xp.zeros(parameter.shape, parameter.dtype) for parameter in forward_pass.parameters]
 
 
 def add_to(parameter: Parameter, term: Array) -> None:

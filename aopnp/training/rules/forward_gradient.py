@@ -108,6 +108,10 @@ class ForwardGradient(Rule):
     def state_kind(self) -> str:
         return f"{self.directions} with {self.num_dir} directions"
 
+    def empty_state(self, network: Layer, streams: Streams) -> Any:
+        forward_pass = ForwardPass(network, Loss(), Step(), streams, self.num_dir)
+        return self.directions.empty_state(forward_pass)
+
     def saved(self) -> Any:
         return self.state
 

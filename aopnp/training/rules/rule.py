@@ -43,6 +43,13 @@ class Rule:
         """
         return ""
 
+    def empty_state(self, network: Layer, streams: Streams) -> Any:
+        """Return a state of zeros with the structure of the states that it keeps of `network`.
+
+        A state is compared with it before it is loaded. None: there is no state, or none is known.
+        """
+        return None
+
     def saved(self) -> Any:
         """Return the state that must be saved with the network; None if there is none.
 
