@@ -13,9 +13,8 @@ def dense_layers(forward_pass: ForwardPass) -> list[Dense]:
 
 def others(forward_pass: ForwardPass) -> list[Parameter]:
     """Return the parameters that belong to no dense layer."""
-    of_dense: set[int] = set()
-    for layer in dense_layers(forward_pass):
-        of_dense.update(id(parameter) for parameter in layer.parameters())
+    layers = dense_layers(forward_pass)
+    of_dense = {id(parameter) for layer in layers for parameter in layer.parameters()}
     return [parameter for parameter in forward_pass.parameters if id(parameter) not in of_dense]
 
 
