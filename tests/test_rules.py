@@ -78,6 +78,36 @@ def test_what_looks_in_between_is_called_in_order_with_the_loss_of_this_batch_an
     np.testing.assert_allclose(gradients[0], x.T[None] @ loss.backward(), rtol=1e-13)
 
 
+def test_a_step_that_has_its_loss_is_not_copied():
+    network, loss, other, seen = Chain(Dense(4, 3)), CrossEntropy(), CrossEntropy(), []
+    network.initialise(Streams())
+    x, labels = data()
+    rule = Backprop((lambda network, loss, step: seen.append(step),))
+    steps = [Step(loss=loss), Step(), Step(loss=other)]
+    for step in steps:
+        rule(network, loss, x[None], labels[None], step)
+    assert all(step.loss is loss for step in seen)
+    assert [after is before for after, before in zip(seen, steps, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_the_loop_gives_every_step_its_loss():
+    network, loss, seen = Chain(Dense(4, 3)), CrossEntropy(), []
+
+    class Noting(Backprop):
+        def __call__(self, network, loss, x, target, step):
+            seen.append(step.loss)
+            return super().__call__(network, loss, x, target, step)
+
+    network.initialise(SHALLOW["streams"])
+    fit(network, loss, SGD(0.1), data(), rule=Noting(), **SHALLOW)
+    assert len(seen) == 3
+    assert all(each is loss for each in seen)
+
+
 def test_training_follows_the_rule_that_it_is_given():
     seen = []
 

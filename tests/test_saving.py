@@ -1,8 +1,11 @@
 """Saving and loading: everything comes back, on any device; what does not fit is refused and changes nothing."""
 
 import json
+import os
+import re
 import zipfile
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from aopnp import (
     CrossEntropy,
     Dense,
     Exact,
+    MeanSquaredError,
     QueueMemory,
     ReLU,
     ResidualMemory,
@@ -24,6 +28,7 @@ from aopnp import (
     Streams,
     Tanh,
     fit,
+    randk,
     topk,
 )
 from aopnp.arrays import to_device, to_host
@@ -32,7 +37,9 @@ from aopnp.estimators.memories import RowState
 from aopnp.nn import BatchNorm
 from aopnp.nn.layer import Layer
 from aopnp.optim import Adam, Critical, ErrorFeedback, Moments, ParameterGroups
+from aopnp.training import ForwardGradient
 from aopnp.training.checkpoint import load, save
+from aopnp.training.directions import Aligned, Anchor, Orthogonal
 from aopnp.training.serialise import STATES, pack, unpack
 from tests import feedback
 from tests.devices import ON_DEVICES, need
@@ -348,7 +355,7 @@ def test_other_files_are_refused(tmp_path):
     )
     for header in ({"format": "aopnp network, version 1"}, [1]):
         np.savez(tmp_path / "older.npz", header=np.array(json.dumps(header)))
-        refused(tmp_path / "older.npz", "expected a file of format 'aopnp network, version 2', got")
+        refused(tmp_path / "older.npz", "expected a file of format 'aopnp network, version 3', got")
 
 
 class Stubborn(Layer):
@@ -409,6 +416,366 @@ def test_a_file_appears_whole_or_not_at_all(saved, tmp_path, monkeypatch):
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
     assert load(path, network, optimiser, streams=STREAMS) == 2
+
+
+# Checks before anything is written: estimators, arrays, the structure of states, the header.
+
+X, Y = np.random.default_rng(1).normal(size=(30, 8)), np.arange(30) % 3
+PAIRS = {
+    "exact, then row memory": (Exact(), AOP(topk, 4, RowMemory())),
+    "no memory, then row memory": (AOP(topk, 4), AOP(topk, 4, RowMemory())),
+    "exact, then residual memory": (Exact(), AOP(topk, 4, ResidualMemory())),
+    "one memory, then another": (AOP(topk, 4, RowMemory()), AOP(topk, 4, ResidualMemory())),
+    "row memory, then exact": (AOP(topk, 4, RowMemory()), Exact()),
+    "plain, then watched": (AOP(topk, 4, RowMemory()), Watched(AOP(topk, 4, RowMemory()))),
+    "another decay": (AOP(topk, 4, RowMemory(0.5)), AOP(topk, 4, RowMemory())),
+    "another policy": (AOP(topk, 4, RowMemory()), AOP(randk, 4, RowMemory())),
+    "another K": (AOP(topk, 4, RowMemory()), AOP(topk, 5, RowMemory())),
+}
+
+
+def one_layer(estimator=Exact(), epochs=1, optimiser=None, batch_size=10):  # noqa: B008
+    """Return a trained layer and its optimiser."""
+    layer, optimiser, streams = Dense(8, 3, estimator), optimiser or SGD(0.1), Streams(0)
+    layer.initialise(streams)
+    if epochs:
+        options = {"streams": streams, "batch_size": batch_size, "epochs": epochs}
+        fit(layer, CrossEntropy(), optimiser, (X, Y), **options)
+    return layer, optimiser
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize(("first", "second"), PAIRS.values(), ids=PAIRS)
+def test_a_file_of_another_estimator_is_refused_with_the_names_of_both(
+    first, second, epochs, tmp_path
+):
+    path = tmp_path / "network.npz"
+    save(path, *one_layer(first), streams=Streams(0), epoch=1)
+    sentence = (
+        f"expected the estimator {second} as here for the product 'weight' of layer 0, "
+        f"Dense(8, 3), got {first}; build the network with the estimators"
+    )
+    refused(path, re.escape(sentence), *one_layer(second, epochs), Streams(0))
+
+
+def test_every_product_has_an_estimator_of_its_own(tmp_path):
+    def network(**estimators):
+        built = Chain(Dense(8, 4), ReLU(), Dense(4, 3, **estimators))
+        built.initialise(Streams(0))
+        return built
+
+    path = tmp_path / "network.npz"
+    save(path, network(), SGD(0.1), streams=Streams(0), epoch=0)
+    for argument, name in (("forward", "forward"), ("input_gradient", "input")):
+        sentence = (
+            rf"AOP\(.*\) as here for the product '{name}' of layer 2, Dense\(4, 3\), got Exact"
+        )
+        refused(path, sentence, network(**{argument: AOP(topk, 2)}), SGD(0.1), Streams(0))
+
+
+def test_an_array_in_an_estimator_is_compared_as_a_whole(tmp_path):
+    """NumPy writes a long array with dots in its middle."""
+    R, path = 1200, tmp_path / "network.npz"
+    streams, k = Streams(0, range(R)), np.full(R, 4)
+
+    def network(k):
+        layer = Dense(8, 3, AOP(topk, k))
+        layer.initialise(streams)
+        return layer
+
+    save(path, network(k), SGD(0.1), streams=streams, epoch=0)
+    assert load(path, network(k.copy()), SGD(0.1), streams=streams) == 0
+    other = k.copy()
+    other[R // 2] = 5
+    refused(path, "expected the estimator AOP", network(other), SGD(0.1), streams)
+
+
+def test_a_policy_that_is_a_function_is_known_again_in_another_process(tmp_path):
+    def policy():
+        def mine(log_norms, noise, k):
+            return topk(log_norms, noise, k)
+
+        return mine
+
+    one, other = policy(), policy()
+    assert repr(one) != repr(other)  # they lie at two addresses
+    save(tmp_path / "network.npz", *one_layer(AOP(one, 4)), streams=Streams(0), epoch=1)
+    network, optimiser = one_layer(AOP(other, 4), epochs=0)
+    assert load(tmp_path / "network.npz", network, optimiser, streams=Streams(0)) == 1
+
+
+def test_more_terms_than_a_pattern_has_are_no_hindrance(tmp_path):
+    """A state is compared with one that its estimator starts with, for as many terms as it wants."""
+    streams, x = Streams(0), np.ones((3000, 2))
+    estimator = Watched(AOP(topk, 2500, RowMemory()))
+
+    def layer():
+        built = Dense(2, 1, estimator)
+        built.initialise(streams)
+        return built
+
+    trained, optimiser, again = layer(), SGD(0.1), layer()
+    options = {"streams": streams, "batch_size": 3000, "epochs": 1}
+    fit(trained, MeanSquaredError(), optimiser, (x, x[:, :1]), **options)
+    save(tmp_path / "network.npz", trained, optimiser, streams=streams, epoch=1)
+    assert load(tmp_path / "network.npz", again, SGD(0.1), streams=streams) == 1
+    assert again.weight_product.state.inner.a.shape == (1, 3000, 2)
+
+
+def edited(path, target, edit):
+    """Write the file `path` to `target` after `edit(header, arrays)`."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays.pop("header")))
+    edit(header, arrays)
+    np.savez(target, header=np.array(json.dumps(header)), **arrays)
+
+
+def described_in(packed):
+    """Return name -> description of every array in a header."""
+    if isinstance(packed, list):
+        packed = dict(enumerate(packed))
+    if not isinstance(packed, dict):
+        return {}
+    if packed.keys() == {"array"}:
+        return {packed["array"]["name"]: packed["array"]}
+    return {name: d for part in packed.values() for name, d in described_in(part).items()}
+
+
+CHANGES = {
+    "dtype": lambda array: array.astype(np.float16),
+    "axis": lambda array: array[None],
+    "size": lambda array: np.concatenate([array, array]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_array_of_another_dtype_or_shape_is_refused_by_its_name(saved, change, tmp_path):
+    target = tmp_path / "edited.npz"
+    with np.load(saved[0]) as file:
+        names = [name for name in file.files if name != "header"]
+    assert len(names) > 30
+    network, optimiser = build(), SGD(0.1, 0.9)
+    for name in names:
+
+        def edit(header, arrays, name=name):
+            arrays[name] = CHANGES[change](arrays[name])
+
+        edited(saved[0], target, edit)
+        sentence = rf"expected an array {name} of .*, got .*; the file is damaged"
+        if name.startswith("parameter"):
+            sentence = "expected parameters"
+        refused(target, sentence, network, optimiser)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_arrays_that_the_header_describes_have_to_fit_the_network(saved, change, tmp_path):
+    target, known = tmp_path / "edited.npz", {}
+
+    def describe(header, arrays):
+        known.update(described_in(header))
+
+    edited(saved[0], target, describe)
+    network, optimiser = build(), SGD(0.1, 0.9)
+    # The sums of a watcher start as numbers, and its means without names.
+    names = [name for name in known if "_sum" not in name and "totals" not in name]
+    assert len(names) > 20
+    for name in names:
+
+        def edit(header, arrays, name=name):
+            array = arrays[name] = CHANGES[change](arrays[name])
+            described_in(header)[name]["form"] = f"{array.dtype} {list(array.shape)}"
+
+        edited(saved[0], target, edit)
+        refused(target, rf"edited.npz: expected {name} to be .*, got .*; build", network, optimiser)
+
+
+def null_moment(header, arrays):
+    header["layers"][1]["dict"]["mean"] = None
+
+
+def moments_of_adam(header, arrays):
+    header["moments"] = [
+        {"Moments": {"mean": m, "square": m, "updates": 1}} for m in header["moments"]
+    ]
+
+
+def state_of_another_memory(header, arrays):
+    states = header["layers"][3]["dict"]["weight"]
+    states[1], states[2] = states[2], states[1]
+
+
+def fewer_estimators(header, arrays):
+    header["layers"][3]["dict"]["weight"].pop()
+
+
+DAMAGES = {
+    "no moments": (lambda h, a: h.update(moments=None), "optimiser to be a list of 6, got None"),
+    "few moments": (
+        lambda h, a: h["moments"].pop(),
+        "optimiser to be a list of 6, got a list of 5",
+    ),
+    "other moments": (moments_of_adam, r"optimiser/0 to be float64 \[4, 6, 5\], got a Moments"),
+    "moments of text": (lambda h, a: h.update(moments="x"), "to be a list of 6, got a str"),
+    "no layers": (lambda h, a: h.update(layers=None), "layer to be a list of 4, got None"),
+    "few layers": (lambda h, a: h["layers"].pop(), "layer to be a list of 4, got a list of 3"),
+    "a layer less": (
+        lambda h, a: h["layers"].__setitem__(0, None),
+        "layer/0 to be a dict, got None",
+    ),
+    "no product": (
+        lambda h, a: h["layers"][0]["dict"].pop("weight"),
+        "layer/0 to be a dict with .*w",
+    ),
+    "no mean": (lambda h, a: h["layers"][1]["dict"].pop("mean"), "'mean' in the state of BatchN"),
+    "mean is null": (null_moment, r"layer/1/mean to be float64 \[4, 5\], got None"),
+    "another memory": (state_of_another_memory, "layer/3/weight/1 to be a RowState, got a Resid"),
+    "fewer estimators": (fewer_estimators, "layer/3/weight to be a list of 4, got a list of 3"),
+    "a kind of value": (lambda h, a: h["layers"].__setitem__(0, {}), "one kind of value, got none"),
+    "a broken tuple": (lambda h, a: h.update(memory={"tuple": 3}), "got something else"),
+    "a broken dict": (lambda h, a: h.update(memory={"dict": None}), "got something else"),
+    "a broken state": (lambda h, a: h.update(memory={"Ring": None}), "got something else"),
+    "a broken array": (lambda h, a: h.update(memory={"array": "a"}), "got something else"),
+    "no estimators": (lambda h, a: h.update(estimators=None), "estimator .* as here .* got None"),
+}
+
+
+@pytest.mark.parametrize(("edit", "sentence"), DAMAGES.values(), ids=DAMAGES)
+def test_states_of_another_structure_are_refused_by_their_names(saved, edit, sentence, tmp_path):
+    edited(saved[0], tmp_path / "edited.npz", edit)
+    refused(tmp_path / "edited.npz", f"edited.npz: expected .*{sentence}|expected {sentence}")
+
+
+def test_a_header_without_an_entry_is_refused(saved, tmp_path):
+    names = []
+    edited(saved[0], tmp_path / "edited.npz", lambda header, arrays: names.extend(header))
+    assert len(names) == 11
+    for name in names:
+        edited(saved[0], tmp_path / "edited.npz", lambda header, arrays, n=name: header.pop(n))
+        sentence = f"in the header, got no {name}; the file is damaged"
+        if name == "format":
+            sentence = "expected a file of format"
+        refused(tmp_path / "edited.npz", sentence)
+
+
+@pytest.mark.parametrize("epoch", [None, "x", 1.5, -3, float("nan"), True, [1]])
+def test_an_epoch_that_is_none_is_refused(saved, epoch, tmp_path):
+    edited(saved[0], tmp_path / "edited.npz", lambda header, arrays: header.update(epoch=epoch))
+    refused(tmp_path / "edited.npz", "expected the number of an epoch, 0 or more, got")
+
+
+OPTIMISERS = {
+    "momentum": (lambda: SGD(0.1, 0.9), "optimiser/0"),
+    "adam": (lambda: Adam(0.01), "optimiser/0/square"),
+    "critical": (lambda: Critical(SGD(0.1), capacity=3), "optimiser/1/0/gradients"),
+    "priorities": (lambda: Critical(SGD(0.1), capacity=3), "optimiser/0/0/priorities"),
+    "error feedback": (lambda: ErrorFeedback(Adam(0.01), 0.5), "optimiser/0/0/lr_last"),
+    "inside": (lambda: ErrorFeedback(Adam(0.01), 0.5), "optimiser/1/1/mean"),
+    "groups": (lambda: ParameterGroups(Adam(0.01), SGD(0.1)), "optimiser/1/mean"),
+}
+
+
+@pytest.mark.parametrize(("make", "name"), OPTIMISERS.values(), ids=OPTIMISERS)
+def test_arrays_of_optimisers_have_to_fit_and_a_refusal_leaves_nothing_behind(make, name, tmp_path):
+    path, target = tmp_path / "network.npz", tmp_path / "edited.npz"
+    save(path, *one_layer(optimiser=make()), streams=Streams(0), epoch=1)
+
+    def edit(header, arrays):
+        array = arrays[name] = np.concatenate([arrays[name], arrays[name]])
+        described_in(header)[name]["form"] = f"{array.dtype} {list(array.shape)}"
+
+    edited(path, target, edit)
+    for epochs in (0, 1):
+        network, optimiser = one_layer(epochs=epochs, optimiser=make())
+        states = dict(optimiser.state)
+        refused(target, f"expected {name} to be", network, optimiser, Streams(0))
+        assert optimiser.state == states
+        assert load(path, network, optimiser, streams=Streams(0)) == 1
+        assert optimiser.state.keys() <= set(network.parameters())
+
+
+RULES = {
+    "anchor": (Anchor(2), "rule/a/0"),
+    "running anchor": (Anchor(None), "rule/a/1"),
+    "aligned": (Aligned(0.2), "rule/u/1"),
+    "orthogonal": (Orthogonal(2), "rule/q/0"),
+    "orthogonal tensors": (Orthogonal(2, flat=False), "rule/q/1"),
+}
+
+
+@pytest.mark.parametrize(("strategy", "name"), RULES.values(), ids=RULES)
+def test_the_state_of_a_rule_has_to_fit(strategy, name, tmp_path):
+    path, target, streams = tmp_path / "network.npz", tmp_path / "edited.npz", Streams(0)
+
+    def layer():
+        built = Dense(8, 3)
+        built.initialise(streams)
+        return built
+
+    rule, trained, optimiser = ForwardGradient(strategy, 2), layer(), SGD(0.1)
+    options = {"streams": streams, "batch_size": 10, "epochs": 1, "rule": rule}
+    fit(trained, CrossEntropy(), optimiser, (X, Y), **options)
+    save(path, trained, optimiser, streams=streams, epoch=1, rule=rule)
+
+    def edit(header, arrays):
+        array = arrays[name] = arrays[name].astype(np.float32)
+        described_in(header)[name]["form"] = f"{array.dtype} {list(array.shape)}"
+
+    edited(path, target, edit)
+    network, again = layer(), ForwardGradient(strategy, 2)
+    before = network.weight.value.copy()
+    with pytest.raises(ValueError, match=rf"expected {name} to be float64 .*, got float32"):
+        load(target, network, SGD(0.1), streams=streams, rule=again)
+    np.testing.assert_array_equal(network.weight.value, before)
+    assert again.state is None
+    edited(
+        path, target, lambda header, arrays: header.update(memory={"Ring": {"q": [], "steps": 1}})
+    )
+    with pytest.raises(ValueError, match=r"expected rule(/q)? to be"):
+        load(target, network, SGD(0.1), streams=streams, rule=again)
+    assert load(path, network, SGD(0.1), streams=streams, rule=again) == 1
+    assert same(again.state, rule.state)
+
+
+# How a file is written.
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path):
+    """In a folder that others may write to, a predictable name may be a link to somebody's file."""
+    path, victim = tmp_path / "network.npz", tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / f"network.npz.{os.getpid()}.tmp").symlink_to(victim)
+    save(path, *one_layer(epochs=0), streams=Streams(0), epoch=0)
+    assert victim.read_text() == "precious"
+    assert not path.is_symlink()
+    assert load(path, *one_layer(epochs=0), streams=Streams(0)) == 0
+
+
+def test_no_two_temporary_files_have_one_name(tmp_path, monkeypatch):
+    seen = []
+    rename = os.replace
+
+    def noted(source, target):
+        seen.append(source)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", noted)
+    for _ in range(3):
+        save(tmp_path / "network.npz", *one_layer(epochs=0), streams=Streams(0), epoch=0)
+    assert len(set(seen)) == 3
+    assert all(Path(source).parent == tmp_path for source in seen)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of this kind are POSIX's")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_has_the_permissions_of_any_new_file(mask, mode, tmp_path):
+    path, before = tmp_path / "network.npz", os.umask(mask)
+    try:
+        save(path, *one_layer(epochs=0), streams=Streams(0), epoch=0)
+        assert os.umask(mask) == mask  # as it was
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -40,7 +40,7 @@ class Step:
     epoch: int = 1
     """Number of the epoch, counted from 1, as in a History."""
     loss: OutputLoss | None = None
-    """The loss of this batch; only a backward pass has one."""
+    """The loss, which has seen the batch when the backward pass begins; None in evaluation."""
     group_lr: Mapping[str, Array] = field(default_factory=dict)
     """Step sizes of the parameter groups that do not use `lr`: group -> [R or 1]."""
 

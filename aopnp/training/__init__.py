@@ -1,4 +1,4 @@
-"""What trains a network: the loop, the rules that fill the gradients, checkpoints."""
+"""The training of a network: the loop, the rules that fill the gradients, checkpoints."""
 
 from aopnp.training.checkpoint import load, save
 from aopnp.training.evaluation import evaluate

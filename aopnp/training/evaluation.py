@@ -14,8 +14,10 @@ Inputs: TypeAlias = Array | Coded
 """Samples [n, N] as numbers, or as bytes that are decoded to numbers."""
 
 VALIDATION_BATCH = 1024
-"""Rows evaluated at once unless another number is given. It does not depend on R, so that a replica is
-evaluated in a stack as it is alone."""
+"""Rows evaluated at once unless another number is given.
+
+It does not depend on R, so that a replica is evaluated in a stack as it is alone.
+"""
 
 
 def evaluate(
@@ -39,7 +41,7 @@ def evaluate(
 def evaluate_checked(
     network: Layer, loss: Loss, x: Inputs, target: Array, batch_size: int
 ) -> dict[str, Array]:
-    """Return what `evaluate` does, of data that has been checked."""
+    """Return the mean loss and the accuracy [R], as `evaluate`, of data that has been checked."""
     xp = array_module(target)
     losses, correct = [], []
     for start in range(0, len(x), batch_size):
@@ -55,15 +57,17 @@ def evaluate_checked(
 def check_data(network: Layer, loss: Loss, x: Inputs, target: Array) -> Array:
     """Return the outputs [R, 1, P] for the first sample of data that fits network and loss.
 
-    Raises ValueError or TypeError where it does not: empty, of unequal lengths, not finite, labels out of
-    range.
+    Raises ValueError or TypeError where it does not: empty, of unequal lengths, not finite, labels
+    out of range.
     """
     if len(x) == 0 or len(x) != len(target):
         raise ValueError(
             f"expected as many samples as targets and at least one, got {len(x)} and {len(target)}"
         )
     xp = array_module(target)
-    values = x.levels if isinstance(x, Coded) else x
+    values = x
+    if isinstance(x, Coded):
+        values = x.levels
     finite = xp.isfinite(values)
     if not finite.all():
         raise ValueError(

@@ -23,10 +23,13 @@ class History:
     """The curves that `fit` measured: one entry for each epoch, an array [R]."""
 
     curves: dict[str, list[Array]] = field(default_factory=dict)
-    """train_loss (mean of the batch losses before each step), val_loss, train_accuracy and val_accuracy
-    (share of the seen rows); the measurements of watched layers (`gradient_error`, ..., or
-    `gradient_error/0` where several layers are watched); and, summed over the layers, the costs of the
-    training steps (`flops`, ...)."""
+    """Name -> values of all epochs.
+
+    train_loss (mean of the batch losses before each step), val_loss, train_accuracy and
+    val_accuracy (share of the seen rows); the measurements of watched layers (`gradient_error`,
+    ..., or `gradient_error/0` where several layers are watched); and, summed over the layers, the
+    costs of the training steps (`flops`, ...).
+    """
     diverged: dict[int, Divergence] = field(default_factory=dict)
     """Replica -> where it diverged. Its curves hold NaN or infinity from there on."""
 
@@ -40,7 +43,10 @@ class History:
             self.curves.setdefault(name, []).append(value)
 
     def note_divergence(self, epoch: int, finite: Array) -> None:
-        """Note the replicas that diverged in `epoch`; `finite` says of each step whether it was [steps, R]."""
+        """Note the replicas that diverged in `epoch`.
+
+        `finite` [steps, R] says of each step whether its loss was finite.
+        """
         for r in np.flatnonzero(~finite.all(0)):
             step = int(np.argmin(finite[:, r])) + 1
             self.diverged.setdefault(int(r), Divergence(epoch, step))

@@ -1,4 +1,4 @@
-"""The training loop: epochs of batches, a rule that fills the gradients, an optimiser that applies them."""
+"""The training loop: epochs of batches; a rule fills the gradients, an optimiser applies them."""
 
 from collections.abc import Callable
 
@@ -39,14 +39,16 @@ def fit(
     validation_batch: int = VALIDATION_BATCH,
     on_epoch: Callable[[int, History], None] = lambda epoch, history: None,
 ) -> History:
-    """Train all replicas of an initialised `network` on data (x [n, N], target [n, ...]); return the History.
+    """Train all replicas of an initialised `network`; return the History.
 
-    `rule` fills the gradients. To go on with a loaded network that has seen e epochs, give `first_epoch`
-    e + 1: epochs e + 1 to `epochs` are then trained, and are in the History, as if the first e had come
-    before. `validation_batch` rows are evaluated at once. `on_epoch(epoch, history)` is called after each
-    epoch. A replica that diverges is reported in the history and does not disturb the others; when all
-    have diverged, training ends. Raises ValueError or TypeError for data that does not fit network, loss
-    or batch size: empty, not finite, labels out of range, too small.
+    `data` is (x [n, N], target [n, ...]); so is `validation`, of which `validation_batch` rows are
+    evaluated at once. `rule` fills the gradients. `on_epoch(epoch, history)` is called after each
+    epoch. To go on with a loaded network that has seen e epochs, give `first_epoch` e + 1: epochs
+    e + 1 to `epochs` are then trained, and are in the History, as if the first e had come before.
+
+    A replica that diverges is reported in the history and does not disturb the others; when all
+    have diverged, training ends. Raises ValueError or TypeError for data that does not fit
+    network, loss or batch size: empty, not finite, labels out of range, too small.
     """
     _check(network, loss, data, streams, batch_size, epochs)
     if validation is not None:
@@ -107,13 +109,14 @@ def _train_epoch(
             step_noise,
             training=True,
             epoch=epoch,
+            loss=loss,
             group_lr=optimiser.group_lr(index),
         )
         batch, batch_target = x.take(rows, 0), target.take(rows, 0)
         losses[t], y = rule(network, loss, batch, batch_target, step)
         correct.append(loss.correct(y, batch_target))
         optimiser.update(parameters, step)
-    # All reading from a device happens here, once an epoch: inside the steps nobody waits for it.
+    # All reading from a device happens here, once an epoch, so that no step waits for it.
     host_losses = to_host(losses)
     curves = {"train_loss": total_of_steps(host_losses) / steps}
     curves |= observations(network, rule) | costs(network, rule)

@@ -1,4 +1,7 @@
-"""The curves of an epoch, collected from layers and rule once an epoch: inside a step nobody waits."""
+"""The curves of an epoch: measurements and costs, collected from the layers and the rule.
+
+They are collected once an epoch, so that no step waits for a device.
+"""
 
 import numpy as np
 
@@ -54,8 +57,8 @@ def total(values: list[Array]) -> Array:
 def total_of_steps(values: Array) -> Array:
     """Return the sum over the first axis of values [steps, R].
 
-    The sum runs along contiguous rows: NumPy's order of summation then does not depend on R, and the sum
-    of a replica in a stack is its sum alone.
+    The sum runs along contiguous rows: NumPy's order of summation then does not depend on R, and
+    the sum of a replica in a stack is its sum alone.
     """
     return np.ascontiguousarray(values.T).sum(-1)
 

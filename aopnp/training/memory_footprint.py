@@ -1,12 +1,13 @@
-"""The byte ledger: what a network and its optimiser hold from one training step to the next, and what comes and goes.
+"""The byte ledger: bytes held from one training step to the next, and bytes that come and go.
 
-    of a binary weight, in bits     soft weight   optimiser              float32 latent
-    SGD                             b             0                      32               5 bits: 6.4 times smaller
-    momentum, Bop                   b             32                     64
-    Adam                            b             64                     96               5 bits: 1.39 times smaller
+    bits of a binary weight    soft weight    optimiser    both, with a float32 soft weight
+    SGD                        b              0            32    at b = 5: 6.4 times as many
+    momentum, Bop              b              32           64
+    Adam                       b              64           96    at b = 5: 1.39 times as many
 
-Few bits pay with an optimiser that remembers nothing; moments of 8 bits or 1, or factored ones, would be the remedy and
-are not here. Gradients and displacements, one of each a weight during an update, are the same for all and left out.
+Few bits pay with an optimiser that keeps no state. Moments of 8 bits or 1, or factored moments,
+would be the remedy; this library has none. Gradients and displacements, one number of each for a
+weight during an update, are the same for all optimisers and are left out.
 """
 
 import math
@@ -24,33 +25,45 @@ class Bytes(NamedTuple):
     """Bytes of all replicas together."""
 
     weights: int
-    """What is stored of the parameters: bits in planes, or floats."""
+    """Stored values of the parameters: planes of bits, or floats."""
     optimiser: int
-    """What the optimiser remembers of them; moments begin with the first update."""
+    """State of the optimiser; moments begin with the first update."""
     transient: int
-    """Binary weights as numbers -1 and 1 of the network's dtype, from a forward pass to the end of its backward."""
+    """Binary weights as numbers -1 and 1 of the network's dtype.
+
+    They live from a forward pass to the end of its backward pass.
+    """
 
     @property
     def persistent(self) -> int:
-        """What has to be kept between steps."""
+        """Bytes that are held between steps."""
         return self.weights + self.optimiser
 
 
 def bytes_held(network: Layer, optimiser: Optimiser) -> dict[str, Bytes]:
-    """Return the bytes of the `binary` weights and of the `real` parameters: biases, batch normalisation, the rest."""
+    """Return the bytes of the `binary` weights and of the `real` parameters.
+
+    The real parameters are all others: biases, the parameters of batch normalisation, real
+    weights.
+    """
     parameters = network.parameters()
-    pairs = list(zip(parameters, optimiser.saved(parameters), strict=True))
-    binary = [pair for pair in pairs if isinstance(pair[0], SoftWeight)]
-    real = [pair for pair in pairs if not isinstance(pair[0], SoftWeight)]
-    signs = sum(math.prod(parameter.shape) * parameter.dtype.itemsize for parameter, _ in binary)
+    binary, real = [], []
+    signs = 0
+    for parameter, state in zip(parameters, optimiser.saved(parameters), strict=True):
+        if isinstance(parameter, SoftWeight):
+            binary.append((parameter, state))
+            signs += math.prod(parameter.shape) * parameter.dtype.itemsize
+        else:
+            real.append((parameter, state))
     return {"binary": _bytes(binary, signs), "real": _bytes(real, 0)}
 
 
 def _bytes(pairs: Iterable[tuple[Parameter, object]], transient: int) -> Bytes:
-    weights, remembered = 0, 0
+    """Return the bytes of parameters and of their optimiser's states."""
+    weights, of_states = 0, 0
     for parameter, state in pairs:
         weights += parameter.value.nbytes
         arrays: dict[str, Array] = {}
         pack(state, "state", arrays)
-        remembered += sum(array.nbytes for array in arrays.values())
-    return Bytes(weights, remembered, transient)
+        of_states += sum(array.nbytes for array in arrays.values())
+    return Bytes(weights, of_states, transient)

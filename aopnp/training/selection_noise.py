@@ -1,9 +1,9 @@
-"""Selection noise: the Gumbel variates by which the layers' estimators choose, one for each slot and step.
+"""Selection noise: the Gumbel variates by which estimators choose, one for each slot and step.
 
-A slot is a term of the sum that is approximated. Every product of a layer has a stream of its own, so
-that its noise depends neither on the layer's other products nor on neighbours in a stack. The last slot
-is drawn first: the M rows of the batch come last, and see the same noise whether or not a queue holds
-further slots before them.
+A slot is a term of the sum that is approximated. Every product of a layer has a stream of its own,
+so that its noise depends neither on the layer's other products nor on neighbours in a stack. The
+last slot is drawn first: the M rows of the batch come last, and see the same noise whether or not
+a queue holds further slots before them.
 """
 
 from dataclasses import dataclass
@@ -18,22 +18,24 @@ from aopnp.estimators.product import Product
 from aopnp.nn.layer import Layer
 
 EPOCH_SLOTS = 4096
-"""The last slots of a product, drawn an epoch at a time: fast. The slots before them, as the tens of
-thousands of patches in a convolution, are drawn step by step: an epoch of them would not fit into
-memory."""
+"""Number of the last slots of a product, which are drawn an epoch at a time: this is fast.
+
+The slots before them, as the tens of thousands of patches in a convolution, are drawn step by
+step: an epoch of them would not fit into memory.
+"""
 
 
 class Noise(Protocol):
-    """The noise of one product in one epoch: an array [steps, R or 1, slots], or a stand-in for one."""
+    """The noise of a product in one epoch: an array [steps, R or 1, slots], or a `LongNoise`."""
 
     def __getitem__(self, t: int, /) -> Array:
-        """Return the noise of the epoch's step t, counted from 0: Gumbel variates [R or 1, slots]."""
+        """Return the Gumbel variates [R or 1, slots] of step t of the epoch, counted from 0."""
         ...
 
 
 @dataclass(frozen=True)
 class LongNoise:
-    """The noise of a product of many slots: the first `early` slots are drawn when they are needed."""
+    """The noise of a product of many slots: its first `early` ones are drawn at each step."""
 
     streams: Streams
     purpose: Purpose

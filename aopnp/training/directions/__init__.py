@@ -1,4 +1,8 @@
-"""Directions of forward gradients. A new strategy is one file and one line here; laws and figures run through all."""
+"""Directions of forward gradients: strategies, the estimate made with them, and its measured error.
+
+A new strategy is one file and one line in the table DIRECTIONS. The tests, the experiments and the
+figures run through the table.
+"""
 
 from aopnp.training.directions.activity import Activity
 from aopnp.training.directions.aligned import Aligned, AlignedState

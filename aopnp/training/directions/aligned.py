@@ -1,12 +1,16 @@
-"""S8, directions that lean towards the last estimate: u, of length 1, over all parameters.
+"""Aligned directions: they lean towards u, the last estimate divided by its length.
 
-    v = sqrt(1 - a) r + sqrt(a) r0 u        r ~ N(0, I), r0 ~ N(0, 1)        S = E v v^T = (1 - a) I + a u u^T
+    v = sqrt(1 - a) r + sqrt(a) r0 u        r ~ N(0, I), r0 ~ N(0, 1)
+    S = E v v^T = (1 - a) I + a u u^T
 
-    estimate = d v            mean S g, biased towards u: momentum that looks before it leaps
-    corrected: d S^-1 v       unbiased, S^-1 v = (v - a <u, v> u) / (1 - a)
+    estimate = d v                 its mean is S g, biased towards u, as a momentum is
+    corrected estimate = d S^-1 v  unbiased, S^-1 v = (v - a <u, v> u) / (1 - a)
 
-    E |estimate - g|^2 / |g|^2 = |S g - g|^2 / |g|^2 + 1/m (s tr S + |S g|^2 / |g|^2)        s = <g, S g> / |g|^2
-    corrected:                   1/m (s tr S^-1 + 1)
+The length is taken over all parameters. Unlike a momentum, the estimate measures the derivative
+along u at the present point before it moves on.
+
+    E |estimate - g|^2 / |g|^2 = |S g - g|^2 / |g|^2 + 1/m (s tr S + |S g|^2 / |g|^2)
+    corrected:                   1/m (s tr S^-1 + 1)                 s = <g, S g> / |g|^2
 
 Both follow from the fourth moments of normal variates. Before there is an estimate, v = r.
 """
@@ -23,20 +27,24 @@ from aopnp.training.directions.strategy import (
     gradients,
     inner,
     squared,
+    zeros,
 )
 
 
 @dataclass
 class AlignedState:
-    """What alignment remembers."""
+    """The last estimate, as a unit vector."""
 
     u: list[Array]
-    """The last estimate, divided by its length over all parameters: one for every parameter [R, ...]."""
+    """An array for every parameter [R, ...]; together they have the length 1."""
 
 
 @dataclass(frozen=True)
 class Aligned(Strategy):
-    """`share` is a, from 0 (normal directions) to below 1 (the line along u)."""
+    """`share` is a, from 0 (normal directions) to below 1 (where v would lie on the line along u).
+
+    `corrected` chooses the unbiased estimate.
+    """
 
     share: float = 0.1
     corrected: bool = False
@@ -47,13 +55,15 @@ class Aligned(Strategy):
                 f"expected a share of the last estimate from 0 to below 1, got {self.share}"
             )
 
+    def empty_state(self, forward_pass: ForwardPass) -> AlignedState:
+        return AlignedState(zeros(forward_pass))
+
     def begin(self, forward_pass: ForwardPass, state: AlignedState | None) -> AlignedState | None:
         if state is None:
             return None
-        # In the memory order of a running training: it may come from a file.
-        return AlignedState(
-            [in_memory_order(u, p) for u, p in zip(state.u, forward_pass.parameters, strict=True)]
-        )
+        # A state from a file may lie in memory in another way than one of a running training.
+        pairs = zip(state.u, forward_pass.parameters, strict=True)
+        return AlignedState([in_memory_order(u, parameter) for u, parameter in pairs])
 
     def sample(
         self, forward_pass: ForwardPass, directions: Sequence[int], state: AlignedState | None
@@ -61,46 +71,57 @@ class Aligned(Strategy):
         r = for_all("gaussian", forward_pass, directions)
         if state is None:
             return r
-        after_all = len(forward_pass.parameters)
-        r0 = self.share**0.5 * draw(
-            "gaussian", forward_pass, after_all, directions, 1, state.u[0].dtype
-        )
+        # r0 has the number after those of all parameters.
+        number, dtype = len(forward_pass.parameters), state.u[0].dtype
+        r0 = draw("gaussian", forward_pass, number, directions, 1, dtype)
+        along_u = (self.share**0.5 * r0)[..., 0]
         rest = (1 - self.share) ** 0.5
         return [
-            rest * own + _replica_numbers(r0[..., 0], u) * u
-            for own, u in zip(r, state.u, strict=True)
+            rest * part + _replica_numbers(along_u, u) * u
+            for part, u in zip(r, state.u, strict=True)
         ]
 
     def add(
         self, forward_pass: ForwardPass, d: Array, v: Tangents, state: AlignedState | None
     ) -> None:
         if state is not None and self.corrected:
-            across, a = inner(v, state.u), self.share
+            a = self.share
+            lean = a * inner(v, state.u)
             v = [
-                (own - _replica_numbers(a * across, own[0]) * u) / (1 - a)
-                for own, u in zip(v, state.u, strict=True)
+                (part - _replica_numbers(lean, part[0]) * u) / (1 - a)
+                for part, u in zip(v, state.u, strict=True)
             ]
         super().add(forward_pass, d, v, state)
 
     def end(self, forward_pass: ForwardPass, state: AlignedState | None) -> AlignedState:
         gradient = gradients(forward_pass)
         length = squared(gradient) ** 0.5
-        length = length + (length == 0)  # of no estimate nothing is remembered
+        # An estimate of zero has no direction: u is then zero.
+        length = length + (length == 0)
         return AlignedState([g / _replica_numbers(length, g) for g in gradient])
 
     def variance_factor(
         self, forward_pass: ForwardPass, gradient: Sequence[Array], state: AlignedState | None
     ) -> Array:
-        a = self.share if state is not None else 0.0
-        n, m, c = forward_pass.n, forward_pass.num_dir, forward_pass.xp.full(len(gradient[0]), 0.0)
-        if state is not None:
+        n, m = forward_pass.n, forward_pass.num_dir
+        if state is None:
+            a = 0.0
+            c = forward_pass.xp.full(len(gradient[0]), 0.0)
+        else:
+            a = self.share
             c = inner(gradient, state.u) ** 2 / squared(gradient)
+        # c = cos^2(g, u)
         s = 1 - a + a * c
         if self.corrected:
             return (s * ((n - 1) / (1 - a) + 1) + 1) / m
-        return a * a * (1 - c) + (s * ((1 - a) * n + a) + (1 - a) ** 2 + (2 - a) * a * c) / m
+        bias = a * a * (1 - c)
+        trace = (1 - a) * n + a
+        # |S g|^2 / |g|^2 = (1 - a)^2 + (2 - a) a c
+        variance = s * trace + (1 - a) ** 2 + (2 - a) * a * c
+        return bias + variance / m
 
 
 def _replica_numbers(numbers: Array, like: Array) -> Array:
-    """Return numbers [..., R] so that they multiply `like` [R, ...] replica by replica, in its dtype."""
-    return numbers.reshape(*numbers.shape, *(1,) * (like.ndim - 1)).astype(like.dtype)
+    """Return numbers [..., R] in the shape and dtype that multiply `like` [R, ...]."""
+    axes = (1,) * (like.ndim - 1)
+    return numbers.reshape(*numbers.shape, *axes).astype(like.dtype)

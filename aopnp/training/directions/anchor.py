@@ -1,10 +1,11 @@
-"""S7, an anchor: only what differs from a known gradient a is asked of the directions (a control variate).
+"""An anchor: a known gradient a near g; directions estimate only the difference (control variate).
 
-    estimate = a + (1/m) sum of <g - a, v> v        <g - a, v> = d - <a, v>
+    estimate = a + (1/m) sum over j of <g - a, v_j> v_j        <g - a, v> = d - <a, v>
+    E |estimate - g|^2 = (n + 1) / m |g - a|^2                 random signs: (n - 1) / m |g - a|^2
 
-Unbiased for any a that does not depend on v, E |estimate - g|^2 = (n + 1) / m |g - a|^2, n - 1 with random signs. With
-`every` = n, a is what the backward pass gives for this batch in every n-th step and goes stale in between; with
-`every` = None no backward pass is made: a is a running mean of the estimates so far.
+The estimate is unbiased for every a that does not depend on v. With a number `every`, a is the
+gradient that a backward pass gives in every `every`-th step; between these steps it becomes stale.
+With `every` = None there is no backward pass, and a is a running mean of the estimates so far.
 """
 
 from collections.abc import Sequence
@@ -28,20 +29,25 @@ from aopnp.training.directions.strategy import (
     gradients,
     inner,
     squared,
+    zeros,
 )
 
 
 @dataclass
 class AnchorState:
-    """What an anchor remembers."""
+    """The anchor a."""
 
     a: list[Array]
-    """One for every parameter [R, ...]."""
+    """An array for every parameter [R, ...]."""
 
 
 @dataclass(frozen=True)
 class Anchor(Strategy):
-    """`every`: steps between two backward passes, None for none; `decay` of the running mean."""
+    """`every` is the number of steps from one backward pass to the next; None: a is a running mean.
+
+    The running mean keeps the share `decay` of its last value. `entries` is the distribution of
+    the entries of v.
+    """
 
     every: int | None = 10
     decay: float = 0.9
@@ -56,25 +62,23 @@ class Anchor(Strategy):
         if not 0 <= self.decay < 1:
             raise ValueError(f"expected a decay from 0 to below 1, got {self.decay}")
 
+    def empty_state(self, forward_pass: ForwardPass) -> AnchorState:
+        return AnchorState(zeros(forward_pass))
+
     def begin(self, forward_pass: ForwardPass, state: AnchorState | None) -> AnchorState:
         if self.every is not None and (state is None or forward_pass.step.index % self.every == 0):
-            forward_pass.network.backward(
-                forward_pass.loss.backward(),
-                replace(forward_pass.step, loss=forward_pass.loss),
-                needs_input=False,
-            )
-            state = AnchorState(gradients(forward_pass))
+            state = self._from_backward_pass(forward_pass)
         if state is None:
-            return AnchorState(
-                [
-                    forward_pass.xp.zeros(parameter.shape, parameter.dtype)
-                    for parameter in forward_pass.parameters
-                ]
-            )
-        # In the memory order of a running training: it may come from a file.
-        return AnchorState(
-            [in_memory_order(a, p) for a, p in zip(state.a, forward_pass.parameters, strict=True)]
-        )
+            return self.empty_state(forward_pass)
+        # A state from a file may lie in memory in another way than one of a running training.
+        pairs = zip(state.a, forward_pass.parameters, strict=True)
+        return AnchorState([in_memory_order(a, parameter) for a, parameter in pairs])
+
+    @staticmethod
+    def _from_backward_pass(forward_pass: ForwardPass) -> AnchorState:
+        step = replace(forward_pass.step, loss=forward_pass.loss)
+        forward_pass.network.backward(forward_pass.loss.backward(), step, needs_input=False)
+        return AnchorState(gradients(forward_pass))
 
     def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
         return for_all(self.entries, forward_pass, directions)
@@ -93,7 +97,6 @@ class Anchor(Strategy):
     def variance_factor(
         self, forward_pass: ForwardPass, gradient: Sequence[Array], state: AnchorState
     ) -> Array:
-        off = squared([g - a for g, a in zip(gradient, state.a, strict=True)])
-        return (
-            (forward_pass.n + SPREAD[self.entries]) / forward_pass.num_dir * off / squared(gradient)
-        )
+        difference = [g - a for g, a in zip(gradient, state.a, strict=True)]
+        factor = (forward_pass.n + SPREAD[self.entries]) / forward_pass.num_dir
+        return factor * squared(difference) / squared(gradient)

@@ -1,6 +1,10 @@
-"""S3, the derivative in one bit: estimate = (1/m) sum of sign(d_j) v_j, biased, as in SPSA with signs.
+"""The sign of the derivative: of each d_j the estimate uses one bit.
 
-With `scaled`, times the mean of |d| over the step's directions: for m = 1 that is the plain estimate again.
+    estimate            = (1/m) sum over j of sign(d_j) v_j
+    scaled estimate     = (1/m) sum over j of |d_j|  times the estimate
+
+The estimate is biased, as in SPSA with signs. For m = 1 the scaled one is d v again, the plain
+estimate.
 """
 
 from collections.abc import Sequence
@@ -20,7 +24,10 @@ from aopnp.training.directions.strategy import (
 
 @dataclass(frozen=True)
 class DerivativeSign(Strategy):
-    """`sign(d) v`; with `scaled`, mean |d| `sign(d) v`."""
+    """`sign(d) v`; if `scaled`, multiplied by the mean of |d| over the directions of the step.
+
+    `entries` is the distribution of the entries of v.
+    """
 
     scaled: bool = False
     entries: Entries = "rademacher"
@@ -29,7 +36,7 @@ class DerivativeSign(Strategy):
         check_entries(self.entries)
 
     def begin(self, forward_pass: ForwardPass, state: Any) -> list[Array]:
-        """Return where the sizes |d| are gathered: how many chunks there are is not known here."""
+        """Return an empty list: `add` appends the sizes |d| [J, R] of each chunk."""
         return []
 
     def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
@@ -37,10 +44,17 @@ class DerivativeSign(Strategy):
 
     def add(self, forward_pass: ForwardPass, d: Array, v: Tangents, state: list[Array]) -> None:
         state.append(abs(d))
-        accumulate(forward_pass, forward_pass.xp.sign(d) / forward_pass.num_dir, v)
+        signs = forward_pass.xp.sign(d)
+        accumulate(forward_pass, signs / forward_pass.num_dir, v)
 
     def end(self, forward_pass: ForwardPass, state: list[Array]) -> None:
-        if self.scaled:
-            size: Any = sum(each for chunk in state for each in chunk) / forward_pass.num_dir
-            for parameter, g in zip(forward_pass.parameters, gradients(forward_pass), strict=True):
-                parameter.grad = g * size.reshape(-1, *(1,) * (g.ndim - 1)).astype(g.dtype)
+        if not self.scaled:
+            return
+        total: Any = 0
+        for sizes in state:
+            for size in sizes:
+                total = total + size
+        mean = total / forward_pass.num_dir
+        for parameter, g in zip(forward_pass.parameters, gradients(forward_pass), strict=True):
+            axes = (1,) * (g.ndim - 1)
+            parameter.grad = g * mean.reshape(-1, *axes).astype(g.dtype)

@@ -1,9 +1,12 @@
-"""Measure a strategy where it is used: how far its estimates are from the gradient, beside the closed form.
+"""Measurements of a strategy at a point of training: the error of its estimates.
 
-    error       |estimate - g|^2 / |g|^2        its mean is `variance_factor`, wherever that is known
+    error       |estimate - g|^2 / |g|^2
     cosine      <estimate, g> / (|estimate| |g|)
 
-The forward pass is made once: dropout masks and batch statistics are those of one step, and only directions change.
+If a closed form is known, the mean of the error is `Strategy.variance_factor`.
+
+The forward pass is made once: all estimates share the dropout masks and batch statistics of one
+step, and only the directions change.
 """
 
 import copy
@@ -23,18 +26,21 @@ from aopnp.training.directions.strategy import ForwardPass, Strategy, gradients,
 
 @dataclass(frozen=True)
 class Measured:
-    """What `measure` saw, on the host, float64; layers are those with parameters, from the input up."""
+    """The measurements of `measure`, float64 on the host.
+
+    A draw is one estimate. Layers are the layers with parameters, from the input up.
+    """
 
     error: Array
     """|estimate - g|^2 / |g|^2 of every draw [draws, R]."""
     cosine: Array
-    """Of every draw [draws, R]; NaN where an estimate is zero."""
+    """The cosine of every draw [draws, R]; NaN where the estimate is zero."""
     layer_error: Array
-    """|estimate - g|^2 within a layer over |g|^2 within it [draws, layers, R]."""
+    """|estimate - g|^2 within a layer, over |g|^2 within it [draws, layers, R]."""
     layer_cosine: Array
-    """[draws, layers, R]."""
+    """The cosine within a layer [draws, layers, R]."""
     expected_error: Array | None
-    """The closed form of the mean of `error` [R]; None where none is known."""
+    """The closed form of the mean of `error` [R]; None if none is known."""
 
 
 def measure(
@@ -50,66 +56,83 @@ def measure(
     step: Step | None = None,
     state: Any = None,
 ) -> Measured:
-    """Make `draws` estimates, each of `num_dir` directions, of the gradient of the batch x [R or 1, M, N].
+    """Make estimates of the gradient g of a batch, and compare them with g.
 
-    Estimators have to be exact, and no feedback stands for W^T: ValueError.
+    The batch is x [R or 1, M, N] with its target. There are `draws` estimates, each of `num_dir`
+    directions.
 
-    `state` is what the strategy remembers of training, for every draw the same; `step` the step whose masks are
-    used. As in a training step, the running averages of batch norm move once, gradients are overwritten and the costs
-    are counted: better measure a copy of a network that is being trained.
+    `state` is the state that the strategy has reached in training, the same for every draw. `step`
+    is the step whose dropout masks are used. As in a training step, the running averages of batch
+    normalisation move once, gradients are overwritten and costs are counted: to measure a network
+    that is being trained, give a copy of it.
+
+    All estimators must be exact, so that back-propagation gives the gradient. Raises ValueError
+    for a network with feedback in the place of W^T, and for no draws.
     """
     if draws < 1:
         raise ValueError(f"expected at least one draw, got {draws}")
     for layer in network.walk():
-        if isinstance(layer, Direct) or (
-            isinstance(layer, Dense) and not isinstance(layer.feedback, Transpose)
-        ):
+        if _has_feedback(layer):
             raise ValueError(
-                f"expected a network whose backward pass gives the gradient, got feedback in {layer}"
+                "expected a network whose backward pass gives the gradient, got feedback in "
+                f"{layer}"
             )
     step = step or Step(training=True)
     loss.forward(network.forward(x, step), target)
     forward_pass = ForwardPass(network, loss, step, streams, num_dir)
     network.backward(loss.backward(), replace(step, loss=loss), needs_input=False)
     g = gradients(forward_pass)
-    expected = strategy.variance_factor(
-        forward_pass, g, strategy.begin(forward_pass, copy.deepcopy(state))
-    )
-    layers = _layers(forward_pass)
-    seen = []
+    begun = strategy.begin(forward_pass, copy.deepcopy(state))
+    expected = strategy.variance_factor(forward_pass, g, begun)
+    if expected is not None:
+        expected = to_host(expected)
+    layers = _parameters_of_layers(forward_pass)
+    measured = []
     for draw in range(draws):
-        estimate_gradient(
-            strategy, replace(forward_pass, first=draw * num_dir), copy.deepcopy(state)
-        )
-        found = gradients(forward_pass)
-        seen.append(
-            [
-                _compared(found, g),
-                *(_compared([found[i] for i in own], [g[i] for i in own]) for own in layers),
-            ]
-        )
-    numbers = forward_pass.xp.stack(
-        [forward_pass.xp.stack([forward_pass.xp.stack(pair) for pair in each]) for each in seen]
-    )
-    host = to_host(numbers)
+        of_draw = replace(forward_pass, first=draw * num_dir)
+        estimate_gradient(strategy, of_draw, copy.deepcopy(state))
+        measured.append(_compare(gradients(forward_pass), g, layers, forward_pass.xp))
+    numbers = to_host(forward_pass.xp.stack(measured))
     return Measured(
-        error=host[:, 0, 0],
-        cosine=host[:, 0, 1],
-        layer_error=host[:, 1:, 0],
-        layer_cosine=host[:, 1:, 1],
-        expected_error=None if expected is None else to_host(expected),
+        error=numbers[:, 0, 0],
+        cosine=numbers[:, 0, 1],
+        layer_error=numbers[:, 1:, 0],
+        layer_cosine=numbers[:, 1:, 1],
+        expected_error=expected,
     )
 
 
-def _compared(estimate: Sequence[Array], g: Sequence[Array]) -> tuple[Array, Array]:
-    """Return (error, cosine) [R]."""
-    error = squared([a - b for a, b in zip(estimate, g, strict=True)]) / squared(g)
-    return error, inner(estimate, g) / (squared(estimate) * squared(g)) ** 0.5
+def _has_feedback(layer: Layer) -> bool:
+    if isinstance(layer, Direct):
+        return True
+    return isinstance(layer, Dense) and not isinstance(layer.feedback, Transpose)
 
 
-def _layers(forward_pass: ForwardPass) -> list[list[int]]:
-    """Return the numbers of the parameters of every layer that has some of its own."""
+def _parameters_of_layers(forward_pass: ForwardPass) -> list[list[int]]:
+    """Return the numbers of the parameters of every layer that has parameters."""
     numbers = {id(parameter): i for i, parameter in enumerate(forward_pass.parameters)}
-    leaves = [layer for layer in forward_pass.network.walk() if layer.parameters()]
-    found = [[numbers[id(p)] for p in layer.parameters() if id(p) in numbers] for layer in leaves]
-    return [own for own in found if own]
+    of_layers = []
+    for layer in forward_pass.network.walk():
+        found = [numbers[id(p)] for p in layer.parameters() if id(p) in numbers]
+        if found:
+            of_layers.append(found)
+    return of_layers
+
+
+def _compare(
+    estimate: Sequence[Array], g: Sequence[Array], layers: Sequence[Sequence[int]], xp: Any
+) -> Array:
+    """Return error and cosine [1 + layers, 2, R]: over all parameters, then within each layer."""
+    rows = [_error_and_cosine(estimate, g, xp)]
+    for numbers in layers:
+        within = [estimate[i] for i in numbers]
+        rows.append(_error_and_cosine(within, [g[i] for i in numbers], xp))
+    return xp.stack(rows)
+
+
+def _error_and_cosine(estimate: Sequence[Array], g: Sequence[Array], xp: Any) -> Array:
+    """Return the error and the cosine [2, R]."""
+    difference = [a - b for a, b in zip(estimate, g, strict=True)]
+    error = squared(difference) / squared(g)
+    cosine = inner(estimate, g) / (squared(estimate) * squared(g)) ** 0.5
+    return xp.stack([error, cosine])

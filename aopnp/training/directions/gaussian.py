@@ -1,7 +1,9 @@
-"""S0, normal directions: v ~ N(0, I) over all parameters (Baydin et al. 2022).
+"""Normal directions: v ~ N(0, I) over all parameters (Baydin et al. 2022, arXiv 2202.08587).
 
-Unbiased, E |estimate - g|^2 = (n + 1) / m |g|^2. Like all strategies it works by seed replay (S1): a direction is its
-key, and memory does not grow with m.
+    E |estimate - g|^2 = (n + 1) / m |g|^2        unbiased
+
+As with all strategies, a direction is drawn again from its key when it is needed again (seed
+replay), so that memory does not grow with m.
 """
 
 from collections.abc import Sequence
@@ -23,4 +25,5 @@ class Gaussian(Strategy):
     def variance_factor(
         self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
     ) -> Array:
-        return forward_pass.xp.full(len(gradient[0]), (forward_pass.n + 1) / forward_pass.num_dir)
+        n, m = forward_pass.n, forward_pass.num_dir
+        return forward_pass.xp.full(len(gradient[0]), (n + 1) / m)

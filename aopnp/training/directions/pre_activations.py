@@ -1,4 +1,4 @@
-"""The pre-activations of a network: which layers have them, and whether samples share them."""
+"""The pre-activations of a network: the layers that have them, and whether samples share them."""
 
 from aopnp.nn import BatchNorm, Dense
 from aopnp.nn.layer import Parameter
@@ -6,20 +6,19 @@ from aopnp.training.directions.strategy import ForwardPass
 
 
 def dense_layers(forward_pass: ForwardPass) -> list[Dense]:
-    """Return the layers whose pre-activations are moved."""
-    return [layer for layer in forward_pass.network.walk() if isinstance(layer, Dense)]
+    """Return the layers whose pre-activations are moved, convolutions included."""
+    layers = forward_pass.network.walk()
+    return [layer for layer in layers if isinstance(layer, Dense)]
 
 
 def others(forward_pass: ForwardPass) -> list[Parameter]:
     """Return the parameters that belong to no dense layer."""
-    own = {
-        id(parameter) for layer in dense_layers(forward_pass) for parameter in layer.parameters()
-    }
-    return [parameter for parameter in forward_pass.parameters if id(parameter) not in own]
+    layers = dense_layers(forward_pass)
+    of_dense = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    return [parameter for parameter in forward_pass.parameters if id(parameter) not in of_dense]
 
 
 def interact(forward_pass: ForwardPass) -> bool:
-    """Return whether a sample's activations move the losses of others."""
-    return any(
-        isinstance(layer, BatchNorm) and layer.of_batch for layer in forward_pass.network.walk()
-    )
+    """Return whether the activations of a sample move the losses of other samples."""
+    layers = forward_pass.network.walk()
+    return any(isinstance(layer, BatchNorm) and layer.of_batch for layer in layers)

@@ -1,6 +1,9 @@
-"""S2, random signs: v = +1 or -1 in every entry, one bit of noise each.
+"""Random signs: every entry of v is +1 or -1, from one random bit.
 
-Unbiased, E |estimate - g|^2 = (n - 1) / m |g|^2, the least that independent directions can have: |v|^2 is always n.
+    E |estimate - g|^2 = (n - 1) / m |g|^2        unbiased
+
+Directions that are independent of each other cannot have a smaller error, because |v|^2 is always
+n here.
 """
 
 from collections.abc import Sequence
@@ -22,4 +25,5 @@ class Rademacher(Strategy):
     def variance_factor(
         self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
     ) -> Array:
-        return forward_pass.xp.full(len(gradient[0]), (forward_pass.n - 1) / forward_pass.num_dir)
+        n, m = forward_pass.n, forward_pass.num_dir
+        return forward_pass.xp.full(len(gradient[0]), (n - 1) / m)

@@ -1,6 +1,8 @@
-"""Directions of one length: v = sqrt(n) r / |r|, r ~ N(0, I), uniform on the sphere of all parameters.
+"""Directions of one length: v = sqrt(n) r / |r| with r ~ N(0, I), uniform on a sphere.
 
-Unbiased, E |estimate - g|^2 = (n - 1) / m |g|^2.
+    E |estimate - g|^2 = (n - 1) / m |g|^2        unbiased
+
+The sphere lies in the space of all n entries of the parameters.
 """
 
 from collections.abc import Sequence
@@ -18,11 +20,20 @@ class Sphere(Strategy):
 
     def sample(self, forward_pass: ForwardPass, directions: Sequence[int], state: Any) -> Tangents:
         r = for_all("gaussian", forward_pass, directions)
-        squares: Any = sum((v * v).sum(tuple(range(2, v.ndim)), dtype=float) for v in r)
+        squares: Any = 0
+        for part in r:
+            axes = tuple(range(2, part.ndim))
+            squares = squares + (part * part).sum(axes, dtype=float)
         stretch = (forward_pass.n / squares) ** 0.5
-        return [v * stretch.reshape(*v.shape[:2], *(1,) * (v.ndim - 2)).astype(v.dtype) for v in r]
+        v = []
+        for part in r:
+            axes = (1,) * (part.ndim - 2)
+            factor = stretch.reshape(*part.shape[:2], *axes).astype(part.dtype)
+            v.append(part * factor)
+        return v
 
     def variance_factor(
         self, forward_pass: ForwardPass, gradient: Sequence[Array], state: Any
     ) -> Array:
-        return forward_pass.xp.full(len(gradient[0]), (forward_pass.n - 1) / forward_pass.num_dir)
+        n, m = forward_pass.n, forward_pass.num_dir
+        return forward_pass.xp.full(len(gradient[0]), (n - 1) / m)

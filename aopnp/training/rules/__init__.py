@@ -1,4 +1,4 @@
-"""Rules: who fills the gradients of the whole network."""
+"""Rules: the ways to fill the gradients of a whole network."""
 
 from aopnp.training.rules.alignment import MeasureAlignment
 from aopnp.training.rules.backprop import Backprop, Between, backprop

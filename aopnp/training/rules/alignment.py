@@ -1,4 +1,4 @@
-"""Measure how well the feedback points: the angle between the injected and the true gradient at every hook."""
+"""The alignment angle: the angle between the injected and the true gradient at every hook."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,13 @@ from aopnp.nn.layer import Layer
 
 @dataclass(frozen=True)
 class MeasureAlignment:
-    """At every `every`-th step, back-propagate exactly through a copy of the network first.
+    """At every `every`-th step, first back-propagate exactly through a copy of the network.
 
-    The copy leaves the true gradient at the hooks; the real backward pass, which follows, measures its
-    angle with it. The history then has `alignment_angle/<layer>` in degrees. Nothing else changes, and the
-    pass through the copy, which a real training would not make, is not counted. An epoch without a
-    measurement has no entry, so `every` is best a divisor of the number of steps in an epoch.
+    The copy leaves the true gradient at the hooks; the real backward pass, which follows, measures
+    its angle with it. The history then has `alignment_angle/<layer>` in degrees. Nothing else
+    changes, and the pass through the copy, which a real training would not make, is not counted.
+    An epoch without a measurement has no entry, so `every` is best a divisor of the number of
+    steps in an epoch.
     """
 
     every: int = 1

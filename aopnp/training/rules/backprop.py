@@ -1,4 +1,4 @@
-"""Back-propagation: forward, loss, backward; what a network's feedback wants to know in between."""
+"""Back-propagation: forward pass, loss, functions in between, backward pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +16,11 @@ Between: TypeAlias = Callable[[Layer, Loss, Step], None]
 
 @dataclass(frozen=True)
 class Backprop(Rule):
-    """The error goes back through the layers, or straight to them where the network has direct feedback."""
+    """The error goes back through the layers; direct feedback takes it to its layer straight away.
+
+    `between` are functions that are called between the forward and the backward pass, in their
+    order: measurements, or the learning of a feedback.
+    """
 
     between: tuple[Between, ...] = ()
 
@@ -31,9 +35,10 @@ class Backprop(Rule):
     ) -> tuple[Array, Array]:
         y = network.forward(x, step)
         value = loss.forward(y, target)
-        step = replace(step, loss=loss)
-        for look in self.between:
-            look(network, loss, step)
+        if step.loss is not loss:
+            step = replace(step, loss=loss)
+        for function in self.between:
+            function(network, loss, step)
         self.backward(network, loss.backward(), step)
         return value, y
 

@@ -1,9 +1,12 @@
-"""Forward gradients: no backward pass, but derivatives along directions (Baydin et al. 2022, arXiv 2202.08587).
+"""Forward gradients: derivatives along directions in the place of a backward pass.
 
-    d_j = <g, v_j>, one forward sweep of tangents each        gradient = (1/m) sum over j of clip(d_j) v_j
+    d_j = <g, v_j>, one forward sweep of tangents each
+    gradient = (1/m) sum over j of clip(d_j) v_j
 
-A step costs 1 + 2 m forward passes, backpropagation's 3 (the first layer spares one of each). No activations have to be
-kept for a way back. Clipping is biased, and needed: the variance grows with the number of parameters.
+(Baydin et al. 2022, arXiv 2202.08587.) A step costs 1 + 2 m forward passes, where back-propagation
+costs 3; in the first layer it costs 1 + m, where back-propagation costs 2. No activations have to
+be stored for a backward pass. Clipping makes the estimate biased, but it is needed: the variance
+grows with the number of parameters.
 """
 
 import math
@@ -25,9 +28,11 @@ from aopnp.training.rules.rule import Rule
 
 
 class ForwardGradient(Rule):
-    """`num_dir` directions a step, drawn by a strategy; derivatives beyond `clip` are cut (None: never).
+    """`num_dir` directions in a step, drawn by the strategy `directions`.
 
-    The history has `clipped_share`, the share that was. `at_once` directions run side by side: see `estimate`.
+    Derivatives d are cut to -clip ... clip; None: they are not. The history then has
+    `clipped_share`, the share of the derivatives that were cut. `at_once` directions run side by
+    side; None: one on the CPU, and as many as fit into 256 MB on a device.
     """
 
     def __init__(
@@ -49,29 +54,27 @@ class ForwardGradient(Rule):
             )
         if clip is not None and not clip > 0:
             raise ValueError(f"expected a clip > 0 for the derivatives, or None, got {clip}")
-        self.directions, self.num_dir, self.clip, self.at_once = directions, num_dir, clip, at_once
+        self.directions, self.num_dir = directions, num_dir
+        self.clip, self.at_once = clip, at_once
         self.state: Any = None
         self._trained: list[Parameter] | None = None
         self._streams: Streams | None = None
         self._clipped: list[Array] = []
 
     def begin(self, network: Layer, streams: Streams) -> None:
-        """Take the streams that directions are drawn from; a network initialised anew begins without a memory.
+        """Take the streams from which directions are drawn.
 
-        ValueError for a network with feedback that is learned.
+        A network that has been initialised anew begins without a state. Raises ValueError for a
+        network with feedback that is learned, and for one too small for so many directions.
         """
-        parameters, dense = (
-            network.parameters(),
-            [layer for layer in network.walk() if isinstance(layer, Dense)],
-        )
-        if any(parameter.group == "feedback" for parameter in parameters) or any(
-            layer.feedback.trained for layer in dense
-        ):
+        parameters = network.parameters()
+        if _learns_feedback(network):
             raise ValueError(
-                "expected a network without feedback that is learned, got one: forward gradients have no way back, "
-                "and the loss does not depend on it; leave it out"
+                "expected a network without feedback that is learned, got one: forward gradients "
+                "have no backward pass, and the loss does not depend on the feedback; leave it out"
             )
-        self.directions.check_room(sum(math.prod(p.shape[1:]) for p in parameters), self.num_dir)
+        n = sum(math.prod(parameter.shape[1:]) for parameter in parameters)
+        self.directions.check_room(n, self.num_dir)
         if self._trained not in (None, parameters):
             self.state = None
         self._trained, self._streams = parameters, streams
@@ -81,7 +84,8 @@ class ForwardGradient(Rule):
     ) -> tuple[Array, Array]:
         if self._streams is None:
             raise ValueError(
-                "expected a rule that has begun, got none: call begin(network, streams) first, as fit does"
+                "expected a rule that has begun, got none: call begin(network, streams) first, "
+                "as fit does"
             )
         y = network.forward(x, step)
         value = loss.forward(y, target)
@@ -95,14 +99,27 @@ class ForwardGradient(Rule):
 
     def observations(self) -> dict[str, Array]:
         shares, self._clipped = self._clipped, []
-        return {"clipped_share": sum(shares[1:], start=shares[0]) / len(shares)} if shares else {}
+        if not shares:
+            return {}
+        total = sum(shares[1:], start=shares[0])
+        return {"clipped_share": total / len(shares)}
 
     @property
     def state_kind(self) -> str:
         return f"{self.directions} with {self.num_dir} directions"
+
+    def empty_state(self, network: Layer, streams: Streams) -> Any:
+        forward_pass = ForwardPass(network, Loss(), Step(), streams, self.num_dir)
+        return self.directions.empty_state(forward_pass)
 
     def saved(self) -> Any:
         return self.state
 
     def restore(self, saved: Any) -> None:
         self.state, self._trained = saved, None
+
+
+def _learns_feedback(network: Layer) -> bool:
+    if any(parameter.group == "feedback" for parameter in network.parameters()):
+        return True
+    return any(isinstance(layer, Dense) and layer.feedback.trained for layer in network.walk())

@@ -1,4 +1,4 @@
-"""What a rule is: it fills the gradients of the whole network for one batch."""
+"""The interface of a rule, which fills the gradients of the whole network for one batch."""
 
 from typing import Any
 
@@ -10,33 +10,52 @@ from aopnp.nn.layer import Layer
 
 
 class Rule:
-    """`rule(network, loss, x, target, step)` leaves a gradient in every parameter of the network."""
+    """`rule(network, loss, x, target, step)` fills the gradient of every parameter."""
 
     def begin(self, network: Layer, streams: Streams) -> None:
-        """Get ready to train the initialised `network` with the random numbers of `streams`; `fit` calls this first."""
+        """Prepare to train the initialised `network` with the random numbers of `streams`.
+
+        `fit` calls this before the first step.
+        """
 
     def __call__(
         self, network: Layer, loss: Loss, x: Array, target: Array, step: Step
     ) -> tuple[Array, Array]:
-        """Return (loss [R], outputs [R, M, P]) of the batch x [R or 1, M, N], with every `parameter.grad` filled."""
+        """Fill every `parameter.grad`; return the loss [R] and the outputs [R, M, P].
+
+        The batch is x [R or 1, M, N] with its target.
+        """
         raise NotImplementedError
 
     def observations(self) -> dict[str, Array]:
-        """Return, and reset, what was measured since the last call: name -> mean [R]."""
+        """Return, and reset, the measurements since the last call: name -> mean [R]."""
         return {}
 
     def spent(self) -> dict[str, Array]:
-        """Return, and reset, what it has cost beside the layers: name -> total, float64 [R]."""
+        """Return, and reset, the costs beyond those of the layers: name -> total, float64 [R]."""
         return {}
 
     @property
     def state_kind(self) -> str:
-        """What the state is that this rule keeps from step to step; empty where it keeps none."""
+        """The kind of state that it keeps: only a rule of the same kind can go on with it.
+
+        Empty for a rule that keeps no state.
+        """
         return ""
 
+    def empty_state(self, network: Layer, streams: Streams) -> Any:
+        """Return a state of zeros with the structure of the states that it keeps of `network`.
+
+        A state is compared with it before it is loaded. None: there is no state, or none is known.
+        """
+        return None
+
     def saved(self) -> Any:
-        """Return what must be saved beside network and optimiser: what a layer's `saved` may return, or None."""
+        """Return the state that must be saved with the network; None if there is none.
+
+        It consists of arrays, numbers, dataclasses, dicts and lists, like that of a layer.
+        """
         return None
 
     def restore(self, saved: Any) -> None:
-        """Take over what `saved` returned."""
+        """Take over the state that `saved` returned."""
