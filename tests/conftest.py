@@ -8,7 +8,8 @@ import scipy.linalg.blas  # noqa: F401 - a BLAS that is loaded later would escap
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
-# Deadline off: the first call of a kernel compiles it. Derandomised: a red test is red for everybody.
+# Deadline off: the first call of a kernel compiles it. Derandomised: a red test is red for
+# everybody.
 settings.register_profile(
     "aopnp",
     deadline=None,

@@ -1,4 +1,5 @@
-"""The devices that a test runs on: the simulated GPU everywhere, a real one where it works (marker `gpu`)."""
+"""The devices that a test runs on: the simulated GPU everywhere, a real one where it works (marker
+`gpu`)."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""Small networks with every feedback of both tables, for the tests of training, of devices and of saving."""
+"""Small networks with every feedback of both tables, for the tests of training, of devices and of
+saving."""
 
 from functools import partial
 
@@ -49,7 +50,8 @@ def layered(name):
 
 
 def direct(name):
-    """Return a network with direct feedback `name` on feature maps and, in a nested chain, on rows."""
+    """Return a network with direct feedback `name` on feature maps and, in a nested chain, on
+    rows."""
     kind = KINDS[name]
     convolution = [
         Conv2d(2, 3, 2),

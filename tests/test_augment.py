@@ -1,4 +1,5 @@
-"""Random crops and flips: every output is a possible one, all are equally frequent, the map is linear."""
+"""Random crops and flips: every output is a possible one, all are equally frequent, the map is
+linear."""
 
 import itertools
 
@@ -24,7 +25,8 @@ def prepared(padding, runs, index=0):
 
 
 def possible(image, padding):
-    """Return every crop of the padded image [H, W, C], plain and flipped: (down, right, flipped) -> image."""
+    """Return every crop of the padded image [H, W, C], plain and flipped: (down, right, flipped) ->
+    image."""
     H, W, _ = image.shape
     padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)))
     crops = {
@@ -111,9 +113,8 @@ def test_a_shared_batch_is_cropped_for_each_run_and_once_for_replicas_of_one_run
     np.testing.assert_array_equal(y, prepared(2, [1, 2]).forward(np.concatenate([x, x]), TRAINING))
     together = prepared(2, [2, 2])
     np.testing.assert_array_equal(together.forward(x, TRAINING), y[1:])
-    g = np.random.default_rng(1).normal(
-        size=(2, 6, 5, 4, 2)
-    )  # of two replicas above a shared input
+    # Of two replicas above a shared input.
+    g = np.random.default_rng(1).normal(size=(2, 6, 5, 4, 2))
     back = together.backward(g)
     np.testing.assert_array_equal(
         back, np.concatenate([together.backward(each[None]) for each in g])

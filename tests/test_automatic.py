@@ -1,4 +1,5 @@
-"""Automatic K: both variances as they are defined, the smallest k between them, and what a layer does with it."""
+"""Automatic K: both variances as they are defined, the smallest k between them, and what a layer
+does with it."""
 
 import contextlib
 import itertools
@@ -50,7 +51,8 @@ def own_variance(terms):
 
 
 def error(w, k):
-    """Return V(k) for norms w [n]: the formula, whose probabilities are those that sampling uses."""
+    """Return V(k) for norms w [n]: the formula, whose probabilities are those that sampling
+    uses."""
     return sampling.independent_error(w, water_filled(w[None], np.array([k]))[0])
 
 
@@ -113,7 +115,8 @@ def test_equal_scores_by_hand(n, quarters):
 
 @given(st.integers(0, 10**6), st.integers(2, 6), st.sampled_from([0.1, 0.3, 1.0]))
 def test_sampling_adds_at_most_its_share_by_all_subsets(seed, n, share):
-    """End to end: the mean square error over every outcome, beside the variance of the terms themselves."""
+    """End to end: the mean square error over every outcome, beside the variance of the terms
+    themselves."""
     x, g = factors(seed, n)
     T = share * own_variance(x[0][:, :, None] * g[0][:, None, :])
     w = norms(x[0], g[0])
@@ -153,7 +156,8 @@ def test_replicas_have_a_share_and_a_k_each():
 
 
 def both(estimator, x, g, steps=4):
-    """Return (answers, exact answers) of several steps on batches x [T, R, n, N] and g [T, R, n, P]."""
+    """Return (answers, exact answers) of several steps on batches x [T, R, n, N] and g [T, R, n,
+    P]."""
     state, rng = estimator.start(x[0], g[0]), np.random.default_rng(0)
     noise = rng.gumbel(size=(steps, *g.shape[1:3]))
     answers = [dense(estimator(x[t], g[t], state, noise[t], Step(t))) for t in range(steps)]
@@ -281,7 +285,8 @@ LAYERS = {
 
 
 def layer_of(kind, estimator, R):
-    """Return an initialised layer and a batch of integers that its R replicas share: x [1, ...], g [R, ...]."""
+    """Return an initialised layer and a batch of integers that its R replicas share: x [1, ...], g
+    [R, ...]."""
     rng, (make, shape) = np.random.default_rng(4), LAYERS[kind]
     layer = make(estimator)
     layer.initialise(Streams(1, [0] * R))
@@ -454,7 +459,8 @@ def test_training_goes_on_from_a_file(tmp_path):
 
 
 def test_the_ledger_and_the_kept_share_by_hand():
-    """Six steps, K chosen every 3: two exact products, four sampled ones, two sets of norms for choosing."""
+    """Six steps, K chosen every 3: two exact products, four sampled ones, two sets of norms for
+    choosing."""
     M, N, P = 20, 3, 2
     layer = Dense(N, P, Automatic(0.5, every=3))
     layer.initialise(Streams())
@@ -469,9 +475,8 @@ def test_the_ledger_and_the_kept_share_by_hand():
     assert max(kept) < M
     exact = 2 * M * N * P
     sampled = 2 * sum(kept) * N * P
-    overhead = (
-        4 * 2 * M * (N + P) + sum(kept) * P
-    )  # the scores of four steps, and rescaling the smaller factor
+    # The scores of four steps, and rescaling the smaller factor.
+    overhead = 4 * 2 * M * (N + P) + sum(kept) * P
     choosing = 2 * (2 * M * (N + P) + 2 * N * P)  # the norms of all pairs, and that of the product
     assert layer.spent() == {
         "flops": pytest.approx(

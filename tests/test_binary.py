@@ -1,4 +1,5 @@
-"""Binary layers: the straight-through estimator both ways, a step by hand, networks that train, stop and go on."""
+"""Binary layers: the straight-through estimator both ways, a step by hand, networks that train,
+stop and go on."""
 
 import numpy as np
 import pytest
@@ -142,7 +143,8 @@ def test_the_same_initialiser_gives_every_storage_the_same_signs():
 
 @pytest.mark.parametrize("bits", [1, 5])
 def test_a_step_of_a_binary_dense_layer_by_hand(bits):
-    """Section 3.5's reference step, written out in float64: N3 with SGD, batch norm and sign behind it."""
+    """Section 3.5's reference step, written out in float64: N3 with SGD, batch norm and sign behind
+    it."""
     rng, R, M, N, P, lr = np.random.default_rng(0), 2, 7, 5, 3, 0.4
     layer, norm, sign, streams = (
         BinaryDense(N, P, storage=Levels(bits)),
@@ -306,7 +308,10 @@ def test_training_on_a_device_ends_at_the_same_soft_weights(device, build, shape
 
 
 def test_the_naive_rule_flips_no_weight_and_trains_as_frozen_weights_do():
-    """Rate 0.1: a flip takes a gradient of more than 10. What is left learns as it does where weights are frozen."""
+    """Rate 0.1: a flip takes a gradient of more than 10.
+
+    What is left learns as it does where weights are frozen.
+    """
     curves = []
     for frozen in (False, True):
         network, streams = perceptron(SOFT_WEIGHTS["naive"]), Streams(0, [0])

@@ -1,4 +1,5 @@
-"""The convolution: against a sliding window, its adjoint, its variance when channels are sampled, training."""
+"""The convolution: against a sliding window, its adjoint, its variance when channels are sampled,
+training."""
 
 import sys
 
@@ -70,7 +71,8 @@ def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(geometry, R,
 
 
 def test_the_variance_of_channel_sampling_is_that_of_the_true_channel_norms():
-    """E |sampled - exact|^2 = sum over c of (1 - p) / p |X_c * W_c|^2: the product of norms is only a proxy."""
+    """E |sampled - exact|^2 = sum over c of (1 - p) / p |X_c * W_c|^2: the product of norms is only
+    a proxy."""
     draws, rng, k = 20_000, np.random.default_rng(0), 3
     layer = Conv2d(6, 4, 3, 1, 1, forward=AOP(bernoulli, k))
     layer.initialise(Streams(0, [0] * draws))
@@ -116,7 +118,8 @@ def test_an_unbiased_weight_gradient_costs_less_and_its_error_shrinks_with_k(uni
 
 
 def pairs(rng, geometry, count, K, shared=False, dtype=np.float64):
-    """Return integer-valued pairs of images [R or 1, K, 5, 6, 2] and of gradients for three outputs."""
+    """Return integer-valued pairs of images [R or 1, K, 5, 6, 2] and of gradients for three
+    outputs."""
     R, (I, J) = len(count), geometry.positions(5, 6)  # noqa: E741 - an axis
     a = rng.integers(-4, 5, (1 if shared else R, K, 5, 6, 2)).astype(dtype)
     b = rng.integers(-4, 5, (R, K, I, J, 3)).astype(dtype)

@@ -1,4 +1,5 @@
-"""The cost formulas, their limits, and how far the predicted ratio is from the measured ones of the record."""
+"""The cost formulas, their limits, and how far the predicted ratio is from the measured ones of the
+record."""
 
 import math
 import re
@@ -83,7 +84,8 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, Any], sentence: str) 
 
 def measured(narrowest: int = 1) -> list[tuple[int, int, int, int, float]]:
     """(M, N, P, K, ratio) of the steps of the record whose layer is at least `narrowest` wide."""
-    row = r"^\| growth, step / exact step \| \(M, N, P\) = \((\d+), (\d+), (\d+)\), K = (\d+) \| ([\d.]+) \|$"
+    size = r"\(M, N, P\) = \((\d+), (\d+), (\d+)\), K = (\d+)"
+    row = rf"^\| growth, step / exact step \| {size} \| ([\d.]+) \|$"
     found = re.findall(row, RECORD.read_text(encoding="utf-8"), flags=re.MULTILINE)
     steps = [(*map(int, size), float(ratio)) for *size, ratio in found]
     return [(M, N, P, K, ratio) for M, N, P, K, ratio in steps if min(N, P) >= narrowest]

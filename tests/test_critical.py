@@ -1,4 +1,5 @@
-"""Optimisers around others: critical gradients against the definition with lists, error feedback against plain SGD."""
+"""Optimisers around others: critical gradients against the definition with lists, error feedback
+against plain SGD."""
 
 import numpy as np
 import pytest
@@ -40,7 +41,8 @@ def handed(optimiser, steps):
 
 
 def by_hand(gradients, priorities, capacity, decay, kappa, aggregation):
-    """Return what is handed on, and the buffer as pairs [priority, gradient], of one tensor of one network."""
+    """Return what is handed on, and the buffer as pairs [priority, gradient], of one tensor of one
+    network."""
     buffer, out = [], []
     for g, r in zip(gradients, priorities, strict=True):
         past = [kept for _, kept in buffer]
@@ -57,9 +59,8 @@ def by_hand(gradients, priorities, capacity, decay, kappa, aggregation):
             out.append(
                 g + kappa * ranked[{"min": 0, "median": len(ranked) // 2, "max": -1}[aggregation]]
             )
-        smallest = min(
-            range(len(buffer)), key=lambda slot: buffer[slot][0], default=None
-        )  # the first of several
+        # The first of several.
+        smallest = min(range(len(buffer)), key=lambda slot: buffer[slot][0], default=None)
         if len(buffer) < capacity:
             buffer.append([r, g])
         elif r > buffer[smallest][0]:
@@ -83,7 +84,8 @@ INTEGERS = st.integers(-2, 2)
 def test_the_buffer_is_its_definition_in_every_replica(
     aggregation, synced, gradients, capacity, decay, kappa
 ):
-    """Small integers, so that ties are frequent and every sum is exact: a matrix [2, 2, 2] and a bias [2, 1]."""
+    """Small integers, so that ties are frequent and every sum is exact: a matrix [2, 2, 2] and a
+    bias [2, 1]."""
     steps = [
         (np.array(g[:8], float).reshape(2, 2, 2), np.array(g[8:], float).reshape(2, 1))
         for g in gradients
@@ -251,7 +253,8 @@ def test_replicas_that_evict_different_slots_are_each_alone_bit_for_bit(synced, 
 
 
 def test_synced_tensors_keep_the_gradients_of_the_same_steps():
-    """Norms 3 4 1 and 1 2 6 of two tensors, one slot: apart the first keeps 4, together both keep step 2 (1 + 6)."""
+    """Norms 3 4 1 and 1 2 6 of two tensors, one slot: apart the first keeps 4, together both keep
+    step 2 (1 + 6)."""
     steps = [
         [np.full((1, 1), float(a)), np.full((1, 1), float(b))]
         for a, b in [(3, 1), (-4, 2), (1, -6)]
@@ -272,7 +275,8 @@ def test_priorities_of_float32_gradients_do_not_overflow():
 
 
 def test_a_forward_gradients_buffer_holds_the_directions_of_the_largest_directional_derivatives():
-    """g = d v with |v| the same at all steps (Rademacher): |g| = |d| |v|, in each tensor and in their sum."""
+    """g = d v with |v| the same at all steps (Rademacher): |g| = |d| |v|, in each tensor and in
+    their sum."""
     rng, sizes, C = np.random.default_rng(3), [(1, 4, 4), (1, 9)], 5
     d = rng.permutation(np.arange(1, 41)) * rng.choice([-1.0, 1.0], 40)
     directions = [[rng.choice([-1.0, 1.0], size) for size in sizes] for _ in d]
@@ -304,7 +308,10 @@ def descend(optimiser, steps=800):
 
 @EVERY_AGGREGATION
 def test_a_convex_quadratic_converges_because_the_buffer_forgets(aggregation):
-    """Plain SGD comes to (1 - 0.25 * 0.1)^800 = 1.6e-9. What never forgets comes to rest where g = -kappa mean(B)."""
+    """Plain SGD comes to (1 - 0.25 * 0.1)^800 = 1.6e-9.
+
+    What never forgets comes to rest where g = -kappa mean(B).
+    """
     assert descend(Critical(SGD(0.25), aggregation=aggregation)) < 1e-6
     assert descend(Critical(SGD(0.25), decay=1.0, aggregation=aggregation)) > 0.5
 
@@ -416,7 +423,8 @@ def test_a_file_of_another_capacity_or_inner_optimiser_is_refused(tmp_path):
     every=st.integers(1, 3),
 )
 def test_what_was_applied_and_what_waits_add_up_to_plain_sgd_exactly(gradients, share, every):
-    """Integers and step sizes that are powers of 2, halved on the way: w - lr e is where SGD has come to."""
+    """Integers and step sizes that are powers of 2, halved on the way: w - lr e is where SGD has
+    come to."""
     lr, steps = np.array([1.0, 0.25]), [[np.array(g, float).reshape(2, 2, 2)] for g in gradients]
     plain_sgd = SGD(lr, schedule=StepDecay(every, 0.5))
     optimiser, start = ErrorFeedback(plain_sgd, share), [np.full((2, 2, 2), 5.0)]

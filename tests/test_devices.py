@@ -99,7 +99,8 @@ def test_selection_among_many_rows(device, R, S, distinct, seed, order):
 
 
 def train(device, estimators, dtype, epochs=2, watch=False):
-    """Train a small classifier with one estimator a replica; return (selections, weights, history)."""
+    """Train a small classifier with one estimator a replica; return (selections, weights,
+    history)."""
     rng = np.random.default_rng(0)
     x, labels = (
         to_device(rng.normal(size=(40, 6)).astype(dtype), device),

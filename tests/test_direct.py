@@ -1,4 +1,5 @@
-"""Direct feedback: the table of hooks that inject an error, what each learns, and what is no longer computed."""
+"""Direct feedback: the table of hooks that inject an error, what each learns, and what is no longer
+computed."""
 
 import itertools
 
@@ -70,7 +71,8 @@ def whole(network, R=2, seed=0):
 
 
 def images(kind, R=2):
-    """Return a network of integers with two hooks of a kind, one above feature maps that are pooled further up."""
+    """Return a network of integers with two hooks of a kind, one above feature maps that are pooled
+    further up."""
     convolution = [Conv2d(2, 3, 2), ReLU(), kind(2, (3, 3, 3)), MaxPool2d(2), Flatten()]
     return whole(Chain(*convolution, Dense(3, 4), ReLU(), kind(2, 4), Dense(4, 2)), R)
 
@@ -95,7 +97,8 @@ def filled(network, rule=None, loss=None):
 
 @EACH
 def test_a_hook_is_the_identity_and_sends_its_error_to_every_activation_by_b(kind):
-    """The layers below get, example by example, what an exact backward pass makes of e = error @ B."""
+    """The layers below get, example by example, what an exact backward pass makes of e = error @
+    B."""
     network = images(kind)
     before = [layer.b.value.copy() for layer in network.walk() if hasattr(layer, "b")]
     x, target = batch(network)
@@ -189,7 +192,8 @@ def test_another_b_changes_nothing_in_the_output_layer_and_everything_below(kind
 
 
 def test_batch_norm_below_an_injected_error_is_differentiated_through_its_statistics():
-    """The gradients of <e, a(theta)>, e fixed, by central differences; the statistics take what a bias would add."""
+    """The gradients of <e, a(theta)>, e fixed, by central differences; the statistics take what a
+    bias would add."""
     network, loss = Chain(Dense(3, 4), BatchNorm(4), Tanh(), DFA(2, 4), Dense(4, 2)), CrossEntropy()
     network.initialise(Streams(0, range(2)))
     rng = np.random.default_rng(0)
@@ -215,9 +219,8 @@ def test_batch_norm_below_an_injected_error_is_differentiated_through_its_statis
     np.testing.assert_allclose(network.layers[0].bias.grad, 0, atol=1e-15)
     below.forward(x)
     below.backward(e)
-    assert (
-        np.abs(network.layers[0].bias.grad).min() > 1e-4
-    )  # with running statistics it is not nothing
+    # With running statistics it is not nothing.
+    assert np.abs(network.layers[0].bias.grad).min() > 1e-4
 
 
 # What is not computed
@@ -225,7 +228,8 @@ def test_batch_norm_below_an_injected_error_is_differentiated_through_its_statis
 
 @EACH
 def test_nothing_below_a_hook_depends_on_the_weights_above_in_the_backward_pass(kind):
-    """NaN in the weights above, put there once the forward pass (and FDFA's tangents) are over, reaches nobody."""
+    """NaN in the weights above, put there once the forward pass (and FDFA's tangents) are over,
+    reaches nobody."""
     network = images(kind)
     _, expected = filled(network)
 
@@ -240,14 +244,14 @@ def test_nothing_below_a_hook_depends_on_the_weights_above_in_the_backward_pass(
     plain = whole(
         Chain(*(Hook() if isinstance(layer, kind) else layer for layer in images(kind).layers))
     )
-    assert np.isnan(
-        filled(plain, Backprop((poison,)))[1][0]
-    ).all()  # the sentinel does find who looks
+    # The sentinel does find who looks.
+    assert np.isnan(filled(plain, Backprop((poison,)))[1][0]).all()
 
 
 @EACH
 def test_layers_above_a_hook_multiply_by_no_transposed_weights(kind):
-    """Also where what lies between has no parameters; between two layers of one segment the product is made."""
+    """Also where what lies between has no parameters; between two layers of one segment the product
+    is made."""
     lower = [
         Dense(3, 4),
         ReLU(),
@@ -381,7 +385,8 @@ def hand(network, data):
 
 
 def test_dkp_moves_b_downhill_along_its_product_with_the_same_activations_as_the_weights():
-    """One step of a network: B by error^T a of the forward pass, at its own step size; W_L by a^T error."""
+    """One step of a network: B by error^T a of the forward pass, at its own step size; W_L by a^T
+    error."""
     start, *_ = trained(DKP, SGD(1e-30))
     network, _, data = trained(DKP, ParameterGroups(SGD(0.5), SGD(0.25)))
     error, activations = hand(start, data)
@@ -441,10 +446,8 @@ def test_an_estimator_answers_for_dkps_gradient_and_its_memory_keeps_the_rest():
     assert (DKP(2, 6).noise_slots(5), hook.noise_slots(5)) == (0, 5)
     whole(hook)
     noise = rng.gumbel(size=(2, 5))
-    error, a = (
-        integers(rng, (2, 5, 2)),
-        integers(rng, (1, 5, 3, 1, 2)),
-    )  # activations that the replicas share
+    # Activations that the replicas share.
+    error, a = integers(rng, (2, 5, 2)), integers(rng, (1, 5, 3, 1, 2))
     (estimate,) = steps_of(hook, SGD(1.0), [error], [a], noise)
     flat = np.broadcast_to(a.reshape(1, 5, 6), (2, 5, 6))
     kept_error, kept_a = hook.product.state.rows()
@@ -460,7 +463,8 @@ def test_an_estimator_answers_for_dkps_gradient_and_its_memory_keeps_the_rest():
 
 
 def test_the_memory_of_dkp_meets_the_step_size_of_the_feedback():
-    """What waits is carried over at the ratio of step sizes: those of B, which change, not those of W."""
+    """What waits is carried over at the ratio of step sizes: those of B, which change, not those of
+    W."""
     estimator, rng = AOP(topk, 2, RowMemory()), np.random.default_rng(0)
     hook, product = whole(DKP(2, 3, estimator=estimator)), Product(estimator)
     noise, optimiser = (
@@ -478,15 +482,15 @@ def test_the_memory_of_dkp_meets_the_step_size_of_the_feedback():
     assert (got[2] != constant[2]).any()
     without = whole(DKP(2, 3, estimator=estimator))
     without.forward(activations[0])
-    without.backward(
-        None, Step(noise={without: noise}, loss=Given(errors[0]))
-    )  # no step size of its own
+    # No step size of its own.
+    without.backward(None, Step(noise={without: noise}, loss=Given(errors[0])))
     np.testing.assert_array_equal(dense(without.b.grad), got[0])
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_dkp_tends_to_the_correlation_of_the_residual_with_the_activations(decoupled):
-    """On a constant batch B -> -(1 / decay) error^T a, by (1 - lr decay) = 1/2 a step: exactly, on integers."""
+    """On a constant batch B -> -(1 / decay) error^T a, by (1 - lr decay) = 1/2 a step: exactly, on
+    integers."""
     rng, hook = np.random.default_rng(0), whole(DKP(2, 3))
     optimiser = SGD(0.25, weight_decay=2.0, decoupled=decoupled)
     start, error, a = hook.b.value.copy(), integers(rng, (2, 4, 2)), integers(rng, (2, 4, 3))
@@ -530,7 +534,8 @@ BETWEEN = pytest.mark.parametrize("between", [[], [BatchNorm(2)]], ids=["alone",
 
 
 def jacobians(network, number, M):
-    """Return dy/da of every example at hook `number`, [R, M, K, D], column by column from unit tangents."""
+    """Return dy/da of every example at hook `number`, [R, M, K, D], column by column from unit
+    tangents."""
     hook = network.layers[number]
     D, columns = (
         hook.activations,
@@ -579,7 +584,8 @@ def test_what_reaches_the_outputs_is_the_derivative_along_all_perturbations_at_o
 
 @BETWEEN
 def test_the_mean_of_d_u_is_the_averaged_jacobian(between):
-    """By the exact second moments of signs: every pattern of signs at both hooks at once is one replica."""
+    """By the exact second moments of signs: every pattern of signs at both hooks at once is one
+    replica."""
     M, D = 2, (3, 2)
     signs = np.array(list(itertools.product((-1.0, 1.0), repeat=M * sum(D))))
     network, x = smooth(*between, R=len(signs)), np.random.default_rng(0).normal(size=(1, M, 3))

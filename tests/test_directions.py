@@ -1,4 +1,5 @@
-"""Strategies of forward gradients: tangents against backpropagation, means and variances against their closed forms."""
+"""Strategies of forward gradients: tangents against backpropagation, means and variances against
+their closed forms."""
 
 import functools
 import sys
@@ -67,7 +68,8 @@ def ready(
     loss=None,
     **options,
 ):
-    """Return the forward_pass of a step whose forward pass has been run, and the gradient by backpropagation."""
+    """Return the forward_pass of a step whose forward pass has been run, and the gradient by
+    backpropagation."""
     network.initialise(Streams(seed, [0] * R), **options)
     loss = loss or (
         MeanSquaredError() if target is None or target.dtype.kind == "f" else CrossEntropy()
@@ -290,7 +292,8 @@ def test_unbiased_with_the_variance_of_its_closed_form(strategy, num_dir, kind, 
 
 
 def test_the_closed_form_of_activity_perturbation_is_that_of_the_specification():
-    """sum over layers and samples of |x|^2 (P Gamma_n + |delta_n|^2) / (N^2 |g|^2), a 1 in x for the bias."""
+    """sum over layers and samples of |x|^2 (P Gamma_n + |delta_n|^2) / (N^2 |g|^2), a 1 in x for
+    the bias."""
     forward_pass, g = ready(mlp(), X, LABELS)
     first, tanh, second = forward_pass.network.layers
     delta = 3 * forward_pass.loss.backward()
@@ -372,7 +375,8 @@ def test_a_whole_frame_has_no_error_and_more_than_n_directions_are_refused():
 
 
 def test_what_one_bit_of_the_derivative_gives():
-    """Normal directions: E sign(d) v = sqrt(2/pi) g / |g|; scaled, with m = 2, the mean is (1/2 + 1/pi) g."""
+    """Normal directions: E sign(d) v = sqrt(2/pi) g / |g|; scaled, with m = 2, the mean is (1/2 +
+    1/pi) g."""
     estimates, gradient, _, _ = drawn(DerivativeSign(entries="gaussian"))
     assert_mean(estimates, np.sqrt(2 / np.pi) * gradient / np.linalg.norm(gradient))
     estimates, _, _, _ = drawn(DerivativeSign(scaled=True, entries="gaussian"), num_dir=2)
@@ -402,7 +406,8 @@ def test_aligned_directions_are_biased_towards_the_last_estimate():
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_the_closed_forms_of_alignment_are_the_fourth_moments_of_normal_vectors(share):
-    """E d^2 |A v|^2 = <g, S g> tr(A S A) + 2 |A S g|^2 for v ~ N(0, S), d = <g, v> and a symmetric A."""
+    """E d^2 |A v|^2 = <g, S g> tr(A S A) + 2 |A S g|^2 for v ~ N(0, S), d = <g, v> and a symmetric
+    A."""
     forward_pass, g = ready(mlp(), X, LABELS, num_dir=3)
     flat, near = (
         np.concatenate([each.ravel() for each in parts]) for parts in (g, state_of(AlignedState).u)
@@ -420,9 +425,8 @@ def test_the_closed_forms_of_alignment_are_the_fourth_moments_of_normal_vectors(
 
 def test_an_anchor_refreshed_in_this_step_is_the_gradient_and_goes_stale():
     forward_pass, g = ready(mlp(), X, LABELS, R=2, num_dir=3)
-    state, _ = estimate_gradient(
-        Anchor(every=4), forward_pass, None
-    )  # step 3: nothing is remembered yet
+    # Step 3: nothing is remembered yet.
+    state, _ = estimate_gradient(Anchor(every=4), forward_pass, None)
     for got, a, want in zip(gradients(forward_pass), state.a, g, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-13)
         np.testing.assert_array_equal(a, want)

@@ -1,4 +1,5 @@
-"""The table of feedbacks: what stands for W^T in a dense layer and in a convolution, frozen, trained or mirrored."""
+"""The table of feedbacks: what stands for W^T in a dense layer and in a convolution, frozen,
+trained or mirrored."""
 
 import math
 from dataclasses import dataclass
@@ -212,7 +213,8 @@ def test_any_estimator_that_keeps_all_is_exact_beside_any_feedback(make, shape, 
 @EACH
 @EACH_LAYER
 def test_a_sampled_forward_product_samples_the_feedbacks_matrix_with_it(make, shape, feedback):
-    """Where the sample does not look at the weights: as a layer whose weights are the matrix, scaled by 1 / (K p)."""
+    """Where the sample does not look at the weights: as a layer whose weights are the matrix,
+    scaled by 1 / (K p)."""
     sampled = {"forward": AOP(POLICIES["uniform"], 2)}
     layer, x, g = prepared(make, shape, feedback, **sampled)
     plain, *_ = prepared(make, shape, Transpose(), **sampled)
@@ -222,9 +224,8 @@ def test_a_sampled_forward_product_samples_the_feedbacks_matrix_with_it(make, sh
     if feedback.keeps:
         plain.weight.value[...] = feedback.matrix(layer.weight.value, layer.feedback_matrix.value)
     np.testing.assert_array_equal(dx, passes(plain, x, g, step)[1])
-    assert (dx == 0).all(
-        axis=tuple(range(1, dx.ndim - 1))
-    ).sum() >= 2 * 2  # of four inputs, two are kept at most
+    # Of four inputs, two are kept at most.
+    assert (dx == 0).all(axis=tuple(range(1, dx.ndim - 1))).sum() >= 2 * 2
 
 
 @EACH
@@ -286,7 +287,8 @@ ESTIMATORS = {
 def test_kolen_pollack_contracts_by_exactly_the_decay_at_each_step(
     make_optimiser, make, shape, options
 ):
-    """Bit for bit on integers and halves (Adam divides: to rounding), at two decays in one stack."""
+    """Bit for bit on integers and halves (Adam divides: to rounding), at two decays in one
+    stack."""
     rng, lr, decay = np.random.default_rng(0), np.array([0.5, 0.25]), 0.5
     layer, x, g = prepared(make, shape, KolenPollack(), **options)
     assert layer.parameters()[2] is layer.feedback_matrix
@@ -297,9 +299,8 @@ def test_kolen_pollack_contracts_by_exactly_the_decay_at_each_step(
         apart, start = W - B, W.copy()
         layer.forward(integers(rng, x.shape), step)
         layer.backward(integers(rng, g.shape), step)
-        assert (
-            layer.feedback_matrix.grad is layer.weight.grad
-        )  # the same estimate, not one of its own
+        # The same estimate, not one of its own.
+        assert layer.feedback_matrix.grad is layer.weight.grad
         optimiser.update(layer.parameters(), step)
         assert (start != W).any(axis=(1, 2)).all()
         expected = (1 - lr * decay)[:, None, None] * apart
@@ -326,7 +327,8 @@ def test_kolen_pollack_contracts_in_training(make_optimiser):
 
 
 def test_without_decay_kolen_pollack_stays_apart_and_coupled_decay_does_not_contract_as_it_should():
-    """Measured with momentum 0.9 and lr wd = 0.02: ratios of 0.98, then 0.9616, and 0.89 at the sixth step."""
+    """Measured with momentum 0.9 and lr wd = 0.02: ratios of 0.98, then 0.9616, and 0.89 at the
+    sixth step."""
 
     def ratios(optimiser, steps=6):
         layer, x, g = prepared(*LAYERS["dense"], KolenPollack())
@@ -365,7 +367,8 @@ REGRESSION = (
     ids=str,
 )
 def test_the_weights_align_themselves_with_their_feedback(feedback, degrees):
-    """A linear network learns a linear map (Lillicrap et al. 2016, figure 1): the angle falls well below 90 degrees."""
+    """A linear network learns a linear map (Lillicrap et al. 2016, figure 1): the angle falls well
+    below 90 degrees."""
     network, streams = (
         Chain(Dense(8, 12), Hook(), Dense(12, 5, feedback=feedback)),
         Streams(0, range(3)),
@@ -499,7 +502,8 @@ class Signs(Feedback):
     "make", [lambda f: Dense(4, 3, feedback=f), lambda f: Conv2d(1, 3, 2, feedback=f)]
 )
 def test_a_feedback_without_a_matrix_of_its_own_is_asked_for_one(make):
-    """It would train by plain back-propagation, without a word, if only matrices that are kept counted."""
+    """It would train by plain back-propagation, without a word, if only matrices that are kept
+    counted."""
     layer = make(Signs())
     layer.initialise(Streams(0, range(2)))
     x = np.random.default_rng(0).normal(size=(2, 5, 4))

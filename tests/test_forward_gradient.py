@@ -1,4 +1,5 @@
-"""The rule: clipping and its share, what a step costs, what it keeps, training that goes on as if never stopped."""
+"""The rule: clipping and its share, what a step costs, what it keeps, training that goes on as if
+never stopped."""
 
 import tracemalloc
 
@@ -96,9 +97,8 @@ def test_the_clipped_share_is_in_the_history_as_a_mean_over_the_steps():
     )
     shares = history["clipped_share"]
     assert shares.shape == (2, 2)
-    np.testing.assert_allclose(
-        shares * 18, np.rint(shares * 18), atol=1e-9
-    )  # of 6 steps with 3 directions
+    # Of 6 steps with 3 directions.
+    np.testing.assert_allclose(shares * 18, np.rint(shares * 18), atol=1e-9)
     assert shares.min() > 0
     assert shares.max() < 1
     unclipped = fit(
@@ -252,15 +252,14 @@ def test_it_learns(strategy):
 
 
 def test_masks_and_statistics_are_those_of_the_step():
-    """A training forward pass moves the running averages once, whatever the number of directions."""
+    """A training forward pass moves the running averages once, whatever the number of
+    directions."""
     (network, streams), (other, _) = build(), build()
     one_step(ForwardGradient(num_dir=6), network, streams)
     other.forward(BATCH[0], Step(training=True))
     np.testing.assert_array_equal(network.layers[1].mean, other.layers[1].mean)
-    assert next(iter(epoch_batches(streams, 1, 24, 4, np))).shape == (
-        1,
-        4,
-    )  # one batch for all directions
+    # One batch for all directions.
+    assert next(iter(epoch_batches(streams, 1, 24, 4, np))).shape == (1, 4)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def layers(draw, kind, H, W, C):
 
 
 def distinct(rng, shape):
-    """Random data whose values are at least 0.01 apart, so that small steps do not change which is largest."""
+    """Random data whose values are at least 0.01 apart, so that small steps do not change which is
+    largest."""
     return (rng.permutation(int(np.prod(shape))) * 0.01 - 1).reshape(shape)
 
 

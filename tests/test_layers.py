@@ -403,6 +403,5 @@ def test_a_chain_listens_where_its_gradient_is_used():
     assert not Chain(hears, Chain(deaf, Tanh()), Tanh()).uses_upstream_gradient
     assert Chain(hears, deaf, Tanh()).exact_copy().uses_upstream_gradient
     assert Chain(Tanh(), Tanh()).uses_upstream_gradient
-    assert (
-        Chain(Tanh()).backward(np.ones((1, 2, 3)), needs_input=False) is None
-    )  # nobody there uses it
+    # Nobody there uses it.
+    assert Chain(Tanh()).backward(np.ones((1, 2, 3)), needs_input=False) is None

@@ -1,4 +1,5 @@
-"""The ledger: what is added up, for whom, and that a loop that never asks does not fill the memory."""
+"""The ledger: what is added up, for whom, and that a loop that never asks does not fill the
+memory."""
 
 import numpy as np
 import pytest

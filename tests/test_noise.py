@@ -42,7 +42,8 @@ class Slots(Layer):
 
 
 def noise_of(slots, runs=(1, 2), epoch=2, number=0, steps=3, purpose=Purpose.SELECTION):
-    """Return the noise of one product of layer `number`, in a network whose layers are all alike."""
+    """Return the noise of one product of layer `number`, in a network whose layers are all
+    alike."""
     layers = [Slots(slots, PURPOSES) for _ in range(number + 1)]
     noise = epoch_noise(Chain(*layers), Streams(5, runs), epoch, steps, 4)
     return noise[layers[number].products()[purpose.name]]
@@ -92,9 +93,8 @@ def test_no_two_slots_steps_runs_epochs_layers_or_products_share_a_number():
     ]
     assert np.unique(drawn).size == np.size(drawn) == 81 * 2 * 20
     np.testing.assert_array_equal(noise_of(20)[1][1:], noise_of(20, runs=[2])[1])
-    np.testing.assert_array_equal(
-        noise_of(20)[1][1:], noise_of(20, runs=[2, 2])[1]
-    )  # one run: drawn once, shared
+    # One run: drawn once, shared.
+    np.testing.assert_array_equal(noise_of(20)[1][1:], noise_of(20, runs=[2, 2])[1])
 
 
 @pytest.mark.usefixtures("short")

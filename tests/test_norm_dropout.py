@@ -1,4 +1,5 @@
-"""Batch normalisation and dropout: adjoints, statistics by hand, masks that depend on nothing but their key."""
+"""Batch normalisation and dropout: adjoints, statistics by hand, masks that depend on nothing but
+their key."""
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).filter(
 
 
 def prepared(layer, R, seed=0, dtype=np.float64, device="cpu"):
-    """Return `layer` initialised for R runs as number 5 of a network, with values and tangents that are not special."""
+    """Return `layer` initialised for R runs as number 5 of a network, with values and tangents that
+    are not special."""
     layer.initialise(Streams(seed, range(R)), dtype, device, 5)
     rng = np.random.default_rng(seed)
     for parameter in layer.parameters():
@@ -59,7 +61,8 @@ def test_backward_is_the_adjoint_of_tangent_which_is_the_derivative(
     y = layer.forward(x, step)
     u, saved = rng.normal(size=(len(y), *rows, N)), layer.saved()
     adjoint.adjoint(layer, x, rng.normal(size=y.shape), u, step)
-    # Rows that nearly coincide are divided by sqrt(eps) = 3e-3: a bend that costs h = 1e-6 about (h / 3e-3)^2.
+    # Rows that nearly coincide are divided by sqrt(eps) = 3e-3: a bend that costs h = 1e-6 about (h
+    # / 3e-3)^2.
     adjoint.tangent_is_derivative(layer, x, u, tolerance=1e-6, step=step)
     layer.restore(saved)
 
@@ -160,9 +163,8 @@ def test_masks_belong_to_step_layer_run_and_seed():
         return mask(layer, step)
 
     for other in ({"step": 1}, {"number": 6}, {"run": 1}, {"seed": 1}):
-        assert (
-            0.4 < (of() == of(**other)).mean() < 0.6
-        )  # independent ones agree in half of the places
+        # Independent ones agree in half of the places.
+        assert 0.4 < (of() == of(**other)).mean() < 0.6
     layer = prepared(Dropout(0.5), 1)
     np.testing.assert_array_equal(mask(layer, 0), of())
     mask(layer, 1)
@@ -195,9 +197,8 @@ def test_dropout_is_the_identity_in_evaluation_and_at_rate_0(kind):
     trained = prepared(kind(0.5), 2)
     trained.forward(x, TRAINING)
     trained.forward(x)
-    np.testing.assert_array_equal(
-        trained.backward(x), x
-    )  # the mask of the last forward, and no other
+    # The mask of the last forward, and no other.
+    np.testing.assert_array_equal(trained.backward(x), x)
     assert trained.backward(x, needs_input=False) is None
 
 
@@ -238,9 +239,8 @@ def test_running_statistics_by_hand():
     layer.initialise(Streams(0, range(2)))
     layer.beta.value += 1
     layer.gamma.value *= 2  # neither is shared with the statistics
-    x = np.array(
-        [[[0.0], [4.0]], [[1.0], [1.0]]]
-    )  # means 2 and 1, variances 4 and 0, unbiased 8 and 0
+    # Means 2 and 1, variances 4 and 0, unbiased 8 and 0.
+    x = np.array([[[0.0], [4.0]], [[1.0], [1.0]]])
     expected = 1 + 2 * (x - [[[2]], [[1]]]) / np.sqrt([[[5]], [[1]]])
     np.testing.assert_allclose(layer.forward(x, TRAINING), expected, rtol=1e-14)
     np.testing.assert_array_equal(layer.saved()["mean"], [[0.5], [0.25]])
@@ -297,7 +297,8 @@ def test_a_mean_far_from_zero_costs_float32_little(M):
     expected = (exact - exact.mean(1)) / np.sqrt(exact.var(1) + 1e-5)
     got = layer.forward(x, TRAINING)
     assert got.dtype == np.float32
-    # Half a unit in the last place of the mean, 1e3 2^-24, is all that is lost; E[x^2] - E[x]^2 would lose 0.1.
+    # Half a unit in the last place of the mean, 1e3 2^-24, is all that is lost; E[x^2] - E[x]^2
+    # would lose 0.1.
     assert np.abs(got - expected).max() < 1e-4
     np.testing.assert_allclose(
         layer.saved()["variance"], 0.9 + 0.1 * exact.var(1, ddof=1), rtol=1e-5

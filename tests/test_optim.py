@@ -102,7 +102,8 @@ def test_sgd_without_momentum_never_multiplies_a_factored_gradient_out(monkeypat
 
 
 def adam_by_hand(w, gradients, lr, beta1, beta2, eps, decay):
-    """Kingma and Ba 2015, algorithm 1, in float64; the decay of Loshchilov and Hutter 2019, algorithm 2."""
+    """Kingma and Ba 2015, algorithm 1, in float64; the decay of Loshchilov and Hutter 2019,
+    algorithm 2."""
     m, v = np.zeros_like(w), np.zeros_like(w)
     for n, g in enumerate(gradients, 1):
         m = beta1 * m + (1 - beta1) * g
@@ -269,7 +270,8 @@ def test_wrong_values_get_a_sentence(build, sentence):
     "optimiser", [SGD(4e-4, weight_decay=1e-3), Adam(4e-4, weight_decay=1e-3)], ids=["sgd", "adam"]
 )
 def test_a_small_decay_is_not_lost_in_float32(optimiser):
-    """lr wd = 4e-7 is 3.4 units in the last place of 1: as a factor 1 - lr wd it would be 7 % off."""
+    """lr wd = 4e-7 is 3.4 units in the last place of 1: as a factor 1 - lr wd it would be 7 %
+    off."""
     start = np.random.default_rng(0).uniform(1, 2, (1, 100, 200)).astype(np.float32)
     steps = 100
     w = moved(optimiser, start, [np.zeros_like(start)] * steps)

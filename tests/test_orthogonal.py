@@ -16,7 +16,8 @@ STREAMS = Streams(0, range(DRAWS))
 
 
 class Linear:
-    """A loss that is linear in the parameters, so that its gradient g does not change from step to step."""
+    """A loss that is linear in the parameters, so that its gradient g does not change from step to
+    step."""
 
     def __init__(self, g, streams, num_dir=1, dtype=np.float64):
         self.network, self.loss, self.streams, self.num_dir = (

@@ -20,9 +20,8 @@ def test_full_rank_is_exact_and_lower_rank_truncates_each_factor():
 
 def test_one_singular_value_at_a_time():
     A, B = np.diag([3.0, 2.0, 1.0])[None], np.diag([1.0, 5.0, 7.0])[None]
-    np.testing.assert_allclose(
-        LowRank(A, B)(1), np.zeros((1, 3, 3)), atol=1e-12
-    )  # the largest ones do not meet
+    # The largest ones do not meet.
+    np.testing.assert_allclose(LowRank(A, B)(1), np.zeros((1, 3, 3)), atol=1e-12)
     np.testing.assert_allclose(LowRank(A, B)(2), np.diag([0.0, 10, 0])[None], atol=1e-12)
 
 

@@ -1,4 +1,5 @@
-"""Replay of the authors' trajectories, step by step (tests/reference; energy data, K = 9, M = 144, 40 steps)."""
+"""Replay of the authors' trajectories, step by step (tests/reference; energy data, K = 9, M = 144,
+40 steps)."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""The seven rooms of the package, checked by import-linter (the contracts are in pyproject.toml)."""
+"""The seven rooms of the package, checked by import-linter (the contracts are in
+pyproject.toml)."""
 
 import subprocess
 import sys

@@ -1,4 +1,5 @@
-"""Rules: what a rule is asked for, what is looked at in between, pieces that do not wait for each other."""
+"""Rules: what a rule is asked for, what is looked at in between, pieces that do not wait for each
+other."""
 
 import itertools
 import threading
@@ -47,7 +48,7 @@ def parameters(network):
 # Between the forward and the backward pass
 
 
-def test_what_looks_in_between_is_called_in_order_with_the_loss_of_this_batch_and_before_anything_is_filled():
+def test_what_looks_in_between_is_called_in_order_with_this_loss_before_gradients_are_filled():
     network, loss, calls = Chain(Dense(4, 3)), CrossEntropy(), []
     network.initialise(Streams())
 
@@ -154,9 +155,8 @@ def test_the_alignment_angle_by_hand(b, degrees):
     x, rule = data()[0], Backprop((MeasureAlignment(),))
     rule(network, MeanSquaredError(), x[None], np.ones((1, 24, 1)), TRAINING)
     seen = network.layers[1].observations()
-    np.testing.assert_allclose(
-        seen.pop("alignment_angle"), [degrees] * 2, atol=1e-5
-    )  # arccos near 1
+    # Arccos near 1.
+    np.testing.assert_allclose(seen.pop("alignment_angle"), [degrees] * 2, atol=1e-5)
     assert seen == network.layers[1].observations() == {}
 
 
@@ -214,7 +214,8 @@ def test_back_propagation_is_aligned_with_itself_bit_for_bit():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_measuring_changes_nothing_and_is_not_counted(name):
-    """Dropout, batch norm, memories, a feedback that advances, moments: all as without, bit for bit."""
+    """Dropout, batch norm, memories, a feedback that advances, moments: all as without, bit for
+    bit."""
     streams = Streams(0, [0, 1])
     (measured, with_angles), (plain, without) = (
         train(name, streams, measure=each) for each in (True, False)
@@ -385,7 +386,8 @@ def test_an_exception_in_a_thread_surfaces_when_all_have_come_to_an_end(at):
 
 
 def test_an_overflow_in_a_thread_is_treated_as_outside_of_it():
-    """As in `fit`, where a replica that diverges warns nobody; new threads know nothing of NumPy's settings."""
+    """As in `fit`, where a replica that diverges warns nobody; new threads know nothing of NumPy's
+    settings."""
     network = Chain(Dense(4, 6), ReLU(), DFA(3, 6), Dense(6, 3))
     network.initialise(Streams())
     network.layers[2].b.value[...] = 1e308

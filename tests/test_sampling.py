@@ -1,4 +1,5 @@
-"""The sampling policies: unbiased, and off by exactly as much as the formulas say (approximate matrix products)."""
+"""The sampling policies: unbiased, and off by exactly as much as the formulas say (approximate
+matrix products)."""
 
 import numpy as np
 import pytest
@@ -183,7 +184,8 @@ def test_mean_and_mean_square_error_of_random_draws(name, k):
 def test_every_scaled_policy_is_unbiased():
     assert set(SCALED) == set(EXPECTED) | {"bernoulli_reference", "energy_sampling"}
     for name in SCALED:
-        # At k = 5 the reference policy draws nothing with a probability that 30 000 draws do not see.
+        # At k = 5 the reference policy draws nothing with a probability that 30 000 draws do not
+        # see.
         samples = sampling.estimates(POLICIES[name], A, B, 5, gumbel(DRAWS, 6, seed=3))
         assert np.abs(z_of(samples, C)).max() < 4.5, name
 
@@ -268,7 +270,8 @@ def test_the_number_of_winners_minimises_the_tail(scores, data):
 
 
 def test_sampling_forward_minimises_a_ridge_objective():
-    """Back-propagation through one sample: E gradient = 2 X^T (X w - y) + 2 diag((1 - p) / p |X_i|^2) w."""
+    """Back-propagation through one sample: E gradient = 2 X^T (X w - y) + 2 diag((1 - p) / p
+    |X_i|^2) w."""
     rng = np.random.default_rng(5)
     X, y, w = rng.integers(-3, 4, (7, 5)).astype(float), rng.normal(size=7), rng.normal(size=5)
     lengths = np.linalg.norm(X, axis=0)
@@ -296,7 +299,8 @@ scores = st.lists(
 
 @given(scores, st.data())
 def test_water_filling_meets_its_optimality_conditions(scores, data):
-    """Minimise sum of w^2 / p under sum of p = k, p <= 1: w / p is one constant c where p < 1, and w >= c elsewhere."""
+    """Minimise sum of w^2 / p under sum of p = k, p <= 1: w / p is one constant c where p < 1, and
+    w >= c elsewhere."""
     w, k = np.array(scores), data.draw(st.integers(1, len(scores) + 2))
     p = water(w, k)
     reachable = min(k, np.count_nonzero(w))
@@ -351,7 +355,8 @@ def test_an_unscaled_policy_may_keep_nothing(name):
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_lists_are_whole(name):
-    """Rows are indices, weights are positive, and zero where a shorter list is padded; every count is reached."""
+    """Rows are indices, weights are positive, and zero where a shorter list is padded; every count
+    is reached."""
     rng = np.random.default_rng(2)
     log_norms = np.where(rng.random((40, 7)) < 0.3, FLOOR, rng.normal(size=(40, 7)) * 3)
     selection = POLICIES[name](log_norms, gumbel(40, 7), rng.integers(1, 8, 40))
@@ -439,7 +444,8 @@ def test_a_list_overflows_with_a_probability_below_1e_15(k, n):
     most = width(np.array([k]), n)
     assert most <= n
     if most < n:
-        # of all sums of independent 0/1 variates with mean k the binomial has the heaviest tail beyond k + 1
+        # of all sums of independent 0/1 variates with mean k the binomial has the heaviest tail
+        # beyond k + 1
         assert stats.binom.sf(most, n, k / n) < 1e-15
         assert most < k + 9 * np.sqrt(k) + 32
 

@@ -1,4 +1,5 @@
-"""Saving and loading: everything comes back, on any device; what does not fit is refused and changes nothing."""
+"""Saving and loading: everything comes back, on any device; what does not fit is refused and
+changes nothing."""
 
 import json
 import os
@@ -103,7 +104,8 @@ def saved(tmp_path_factory):
 def refused(
     path, sentence, network=None, optimiser=None, streams=STREAMS, device="cpu", error=ValueError
 ):
-    """Assert that the file is refused with `sentence` and that neither network nor optimiser has changed."""
+    """Assert that the file is refused with `sentence` and that neither network nor optimiser has
+    changed."""
     network, optimiser = network or build(), optimiser or SGD(0.1, 0.9)
     before = contents(network, optimiser)
     with pytest.raises(error, match=sentence):
@@ -305,10 +307,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(saved, tmp_path):
     content, path = saved[0].read_bytes(), tmp_path / "short.npz"
     for size in [0, 1, 30, *range(100, len(content), len(content) // 40), len(content) - 1]:
         path.write_bytes(content[:size])
-        refused(
-            path,
-            "expected a network saved by aopnp, got .*short.npz, which is damaged or something else",
-        )
+        refused(path, "expected a network saved by aopnp, got .*short.npz, which is damaged or")
 
 
 def test_a_flipped_bit_is_refused_or_changes_nothing(saved, tmp_path):
@@ -331,7 +330,8 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(saved, tmp_path):
 
 
 def test_a_damaged_shape_is_refused_before_anyone_trusts_it(saved, tmp_path):
-    """One bit makes an array of 4 replicas one of 0, which is read without coming to the end of its bytes."""
+    """One bit makes an array of 4 replicas one of 0, which is read without coming to the end of its
+    bytes."""
     content, path = saved[0].read_bytes(), tmp_path / "shape.npz"
     places = [place for place in range(len(content)) if content[place:].startswith(b"'shape': (4,")]
     assert len(places) > 10
@@ -359,7 +359,8 @@ def test_other_files_are_refused(tmp_path):
 
 
 class Stubborn(Layer):
-    """Refuses the first state that it is handed, after it and the layers before it have taken theirs."""
+    """Refuses the first state that it is handed, after it and the layers before it have taken
+    theirs."""
 
     def __init__(self, value):
         self.value, self.refusals = np.array(value), 1
@@ -505,7 +506,8 @@ def test_a_policy_that_is_a_function_is_known_again_in_another_process(tmp_path)
 
 
 def test_more_terms_than_a_pattern_has_are_no_hindrance(tmp_path):
-    """A state is compared with one that its estimator starts with, for as many terms as it wants."""
+    """A state is compared with one that its estimator starts with, for as many terms as it
+    wants."""
     streams, x = Streams(0), np.ones((3000, 2))
     estimator = Watched(AOP(topk, 2500, RowMemory()))
 
@@ -781,7 +783,8 @@ def test_a_file_has_the_permissions_of_any_new_file(mask, mode, tmp_path):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", feedback.NETWORKS)
 def test_every_feedback_goes_on_as_if_it_had_never_stopped(name, dtype, tmp_path):
-    """Matrices that are trained, mirrored or stay, DKP's gradients and an optimiser apart, bit for bit."""
+    """Matrices that are trained, mirrored or stay, DKP's gradients and an optimiser apart, bit for
+    bit."""
     streams = Streams(0, [2, 0])
     network, whole = feedback.train(name, streams, dtype, epochs=3, measure=False)
     first, moved_by = feedback.NETWORKS[name](name), feedback.optimiser()

@@ -24,7 +24,8 @@ def norm(x, axes=-1):
 
 
 def images(R=3, shared=False, seed=0):
-    """Channels of images [R or 1, C, M, H, W] as a view of channels-last memory, and of kernels [R, C, P, T]."""
+    """Channels of images [R or 1, C, M, H, W] as a view of channels-last memory, and of kernels [R,
+    C, P, T]."""
     rng = np.random.default_rng(seed)
     x = rng.integers(-4, 5, (1 if shared else R, 2, 3, 4, 5)).astype(np.float32)
     w = rng.integers(-4, 5, (R, 6, 7, 5)).astype(np.float32)
@@ -72,9 +73,8 @@ def test_a_window_is_contiguous_and_inside(N, P, width, seed, shared, one_noise)
     got = WindowNorms(width)(a, b, noise)
     assert got.shape == (R, n)
     assert (np.abs(got[..., None] - possible).min(-1) < 1e-9).all()
-    np.testing.assert_array_equal(
-        got, np.broadcast_to(got[:, :1], (R, n))
-    )  # one window for all rows
+    # One window for all rows.
+    np.testing.assert_array_equal(got, np.broadcast_to(got[:, :1], (R, n)))
 
 
 def test_all_windows_are_equally_likely_and_those_of_the_factors_independent():
@@ -120,7 +120,8 @@ def test_one_pixel_is_one_index_of_each_last_axis(shared):
 
 
 def test_starts_are_uniform_and_independent_of_what_the_policy_decides():
-    """A score that shared its digits with the policy's would bias the estimate: here the window of 4 decides little."""
+    """A score that shared its digits with the policy's would bias the estimate: here the window of
+    4 decides little."""
     noise = gumbel(60_000, 2, seed=5)
     place = starts(noise, 0, 4)
     low = np.exp(-np.exp(-noise[:, 0])) < 0.3
@@ -204,7 +205,8 @@ def test_what_scoring_costs():
 
 @given(st.integers(1, 3), st.booleans(), st.integers(0, 10**6))
 def test_norms_of_columns_are_those_of_the_transposed_rows(R, shared, seed):
-    """Where the terms lie as columns of both factors they are not transposed; zero columns included."""
+    """Where the terms lie as columns of both factors they are not transposed; zero columns
+    included."""
     rng = np.random.default_rng(seed)
     x, w = (
         rng.integers(-3, 4, (1 if shared else R, 5, 2, 4)) * 1.0,

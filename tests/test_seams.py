@@ -1,4 +1,5 @@
-"""The three products of a layer, each with its own estimator: exactness, adjoints, memory, noise, the ledger."""
+"""The three products of a layer, each with its own estimator: exactness, adjoints, memory, noise,
+the ledger."""
 
 import numpy as np
 import pytest
@@ -98,7 +99,8 @@ def test_evaluation_is_exact_and_costs_nothing(make, policy):
 @pytest.mark.parametrize("policy", POLICIES)
 @given(seed=st.integers(0, 10**6), R=st.integers(1, 3))
 def test_a_sampled_forward_is_differentiated_through_its_sample(make, policy, seed, R):
-    """Backward is the adjoint of tangent at the same sample, whose forward is linear in X, W and b."""
+    """Backward is the adjoint of tangent at the same sample, whose forward is linear in X, W and
+    b."""
     rng = np.random.default_rng(seed)
     layer, x, g, step = prepared(make, rng, R, forward=AOP(POLICIES[policy], Ratio(0.5)))
     for parameter in layer.parameters():
@@ -153,7 +155,8 @@ def test_channel_sampling_equals_slicing_and_unselected_inputs_get_no_gradient(m
 @pytest.mark.parametrize("policy", ["topk", "randk", "weightedk"])
 @given(seed=st.integers(0, 10**6))
 def test_mem_aop_with_conv2d_conserves(unit, policy, seed):
-    """Approximation plus memory equals the exact gradient of the first step, on integers; unselected rows wait."""
+    """Approximation plus memory equals the exact gradient of the first step, on integers;
+    unselected rows wait."""
     rng = np.random.default_rng(seed)
     make = LAYERS["conv" if unit == "patch" else "conv by example"]
     layer, x, g, step = prepared(
@@ -198,7 +201,8 @@ def test_patches_are_ranked_from_the_image_as_from_their_rows():
 
 
 def own_noise(layer, noise, alone):
-    """Return product -> noise for the layer `alone`, from the noise of the stack that it is taken from."""
+    """Return product -> noise for the layer `alone`, from the noise of the stack that it is taken
+    from."""
     parts, start = {}, 0
     for name, product in layer.products().items():
         end = start + product.slots(5)
@@ -229,7 +233,8 @@ def test_replicas_train_as_each_alone(make):
     together = results(layer, x, g, step)
     spent = layer.spent()
     for r in range(R):
-        # A part of a stack, so that patches are ranked by their rows as in the stack, not from the image.
+        # A part of a stack, so that patches are ranked by their rows as in the stack, not from the
+        # image.
         alone = make(
             estimator=Stacked([(slice(0, 1), estimators[r])]),
             forward=seams[r],
@@ -296,7 +301,8 @@ def test_a_layers_noise_is_that_of_its_products_one_after_another():
 
 
 def test_the_noise_of_a_product_does_not_depend_on_the_other_products():
-    """Not in `fit` either: whatever else a layer samples, its weight gradient selects the same rows."""
+    """Not in `fit` either: whatever else a layer samples, its weight gradient selects the same
+    rows."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(20, 6)), rng.integers(0, 4, 20)
 
@@ -327,7 +333,8 @@ def test_the_noise_of_a_product_does_not_depend_on_the_other_products():
 
 
 def test_the_ledger_by_hand():
-    """Dense 6 -> 4, M = 5, float64: forward keeps 3 of 6, the input gradient 2 of 4, the weight gradient 2 of 5.
+    """Dense 6 -> 4, M = 5, float64: forward keeps 3 of 6, the input gradient 2 of 4, the weight
+    gradient 2 of 5.
 
     A memory of the weight gradient has an entry for each of the 6 inputs, also beside a forward
     product that keeps 3 of them.
@@ -408,9 +415,8 @@ def test_another_score_leaves_empty_slots_of_a_queue_empty():
     x[:, 1:], g[:, 1:] = 0, 0  # as large as what an empty slot seems to hold, and behind it
     x[:, 0], g[:, 0] = 1, 1
     results(layer, x, g, step)
-    np.testing.assert_array_equal(
-        layer.weight_product.state.count, [3, 3]
-    )  # two of the five fresh rows were taken
+    # Two of the five fresh rows were taken.
+    np.testing.assert_array_equal(layer.weight_product.state.count, [3, 3])
 
 
 def test_training_tells_the_schedule_its_epoch():
@@ -419,9 +425,8 @@ def test_training_tells_the_schedule_its_epoch():
     network.initialise(streams)
     data = rng.normal(size=(32, 6)), rng.integers(0, 3, 32)
     history = fit(network, CrossEntropy(), SGD(0.1), data, streams=streams, batch_size=8, epochs=3)
-    weights = (
-        2 * 4 * 8 * 6 * 3
-    )  # flops of 4 exact weight gradients; the forward products cost as much again
+    # Flops of 4 exact weight gradients; the forward products cost as much again.
+    weights = 2 * 4 * 8 * 6 * 3
     scores = 2 * 4 * 8 * (6 + 3)
     expected = [[2 * weights], [1.5 * weights + scores], [1.5 * weights + scores]]
     np.testing.assert_array_equal(history["flops"], expected)
@@ -531,7 +536,8 @@ def test_a_memory_beside_a_sampled_forward_product_loses_no_inputs_gradient(
 
 @given(policy=st.sampled_from(["topk", "randk", "firstk"]), seed=st.integers(0, 10**6))
 def test_the_row_memory_beside_a_sampled_forward_product_conserves(policy, seed):
-    """Estimate + memory = the augmented product of all inputs in their places, at every step (law 1)."""
+    """Estimate + memory = the augmented product of all inputs in their places, at every step (law
+    1)."""
     rng = np.random.default_rng(seed)
     forward = AOP(POLICIES[policy], 3)
     layer = Dense(6, 4, AOP(topk, 2, RowMemory()), forward=forward)

@@ -1,4 +1,5 @@
-"""How many outer products to keep: truncation as published, bounds, knobs, schedules, and what is refused."""
+"""How many outer products to keep: truncation as published, bounds, knobs, schedules, and what is
+refused."""
 
 from fractions import Fraction
 

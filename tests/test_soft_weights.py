@@ -1,4 +1,5 @@
-"""Soft weights in floats, in few bits, in one and in none: what is stored, how it moves, what it costs."""
+"""Soft weights in floats, in few bits, in one and in none: what is stored, how it moves, what it
+costs."""
 
 import numpy as np
 import pytest
@@ -99,9 +100,8 @@ def test_levels_move_by_the_formula_and_no_others_do(bits, R, S, U, data):
     move_levels(planes, d, chance)
     expected = np.clip(level + np.floor(d / (2 / (2**bits - 1)) + chance), 0, 2**bits - 1)
     np.testing.assert_array_equal(unpack_levels(planes, S=S), expected)
-    np.testing.assert_array_equal(
-        planes, pack_levels(expected.astype(np.uint8), bits)
-    )  # the spare bits are still 0
+    # The spare bits are still 0.
+    np.testing.assert_array_equal(planes, pack_levels(expected.astype(np.uint8), bits))
 
 
 @pytest.mark.parametrize("spelling", [move_levels, move_levels.reference], ids=["cpu", "reference"])
@@ -117,12 +117,12 @@ def test_infinity_goes_to_an_end_and_nan_nowhere(spelling):
 
 @BITS
 def test_stochastic_rounding_is_exact_on_average_where_nothing_is_clipped(bits):
-    """The mean over all midpoints of 1024 cells is exact where d / Delta is a multiple of 1/1024."""
+    """The mean over all midpoints of 1024 cells is exact where d / Delta is a multiple of
+    1/1024."""
     gap = 2 / (2**bits - 1)
     for parts in (0, 1, -1, 300, -513, 1023, 1024, -1024):
-        start = np.copysign(
-            gap / 2, -parts
-        )  # the level on either side of 0: one step cannot leave [-1, 1]
+        # The level on either side of 0: one step cannot leave [-1, 1].
+        start = np.copysign(gap / 2, -parts)
         s = moved(bits, start, gap * parts / 1024, GRID)
         np.testing.assert_allclose(s.mean(), start + gap * parts / 1024, rtol=0, atol=1e-14)
         assert len(np.unique(s)) == (1 if parts % 1024 == 0 else 2)
@@ -176,7 +176,10 @@ def test_nearest_rounding_stalls_below_half_a_gap_and_moves_from_there(bits):
 
 @given(st.sampled_from([-1.0, 1.0]), st.floats(-3, 3))
 def test_one_bit_flips_with_the_probability_of_a_memoryless_flip(w, d):
-    """d = -eta g. A weight flips below, or above, one threshold of its uniform variate: that is the probability."""
+    """d = -eta g.
+
+    A weight flips below, or above, one threshold of its uniform variate: that is the probability.
+    """
     p = np.clip(-w * d / 2, 0, 1)  # clip(eta w g / 2, 0, 1)
     inside = np.array([1e-9, 0.25, 0.5, 0.75, 1 - 1e-9])
     low, high = p * inside, p + (1 - p) * inside  # variates of a flip, and of none
@@ -200,7 +203,8 @@ def test_one_bit_is_on_average_the_clipped_step(w):
     st.floats(-3, 3) | st.sampled_from([-1.0, 1.0, 0.0, 1 - 1e-9, 1e-9 - 1]),
 )
 def test_one_bit_to_the_nearest_is_the_naive_rule(w, d):
-    """w <- sign(w - eta g): frozen at eta |g| < 1, and at 1 but for a -1 that reaches sign(0) = 1."""
+    """w <- sign(w - eta g): frozen at eta |g| < 1, and at 1 but for a -1 that reaches sign(0) =
+    1."""
     weight = soft_weight([[[w]]], SOFT_WEIGHTS["naive"])
     weight.move(np.array([[[d]]]), 0)
     assert weight.numbers() == sign(np.array(w + d))
@@ -246,9 +250,8 @@ def test_every_weight_and_step_and_run_has_a_variate_of_its_own_and_nearest_draw
     other = BinaryDense(6, 4, storage=Levels(5))
     other.initialise(Streams(0, [3, 4]), np.float32, index=3)
     assert not np.isin(other.weight.uniform(0, 24, np), drawn).any()
-    soft_weight(np.ones((1, 2, 2)), Levels(5, "nearest")).move(
-        np.ones((1, 2, 2)), 0
-    )  # or `never` would raise
+    # Or `never` would raise.
+    soft_weight(np.ones((1, 2, 2)), Levels(5, "nearest")).move(np.ones((1, 2, 2)), 0)
 
 
 @pytest.mark.parametrize(
@@ -459,7 +462,8 @@ def test_a_device_moves_the_same_bits_and_never_waits(device, storage, build):
 
 
 def held(storage, optimiser, dtype=np.float32):
-    """Return the ledger of a network with 64 x 40 binary and 40 x 10 real weights after one update."""
+    """Return the ledger of a network with 64 x 40 binary and 40 x 10 real weights after one
+    update."""
     network = Chain(BinaryDense(64, 40, storage=storage), BatchNorm(40), Dense(40, 10))
     network.initialise(Streams(), dtype)
     parameters = network.parameters()

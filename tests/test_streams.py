@@ -1,4 +1,5 @@
-"""Random streams: Philox against its published numbers, the same bits in every spelling, one key for each use."""
+"""Random streams: Philox against its published numbers, the same bits in every spelling, one key
+for each use."""
 
 import itertools
 import pickle

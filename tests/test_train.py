@@ -106,7 +106,8 @@ def test_runs_in_one_stack_train_as_each_alone_bit_for_bit():
 
 
 def test_regression_in_a_stack():
-    """One input and one output, batches and epochs long enough that the order of summation would show."""
+    """One input and one output, batches and epochs long enough that the order of summation would
+    show."""
     x, y = np.random.default_rng(0).normal(size=(2, 700, 1))
 
     def curves(runs):
@@ -228,7 +229,8 @@ def test_evaluation_in_chunks_is_one_mean():
 
 
 class Recording(Layer):
-    """Passes everything on, notes how many rows and which steps it saw, and reports a cost of its own."""
+    """Passes everything on, notes how many rows and which steps it saw, and reports a cost of its
+    own."""
 
     def __init__(self, costs):
         self.costs, self.rows, self.steps = costs, [], []
@@ -264,11 +266,8 @@ def test_fit_numbers_steps_over_all_epochs_evaluates_in_batches_and_adds_up_what
         == second.steps
         == [(epoch, 4 * (epoch - 1) + t) for epoch in (1, 2) for t in range(4)]
     )
-    assert first.rows == [
-        1,
-        1,
-        *[32, 32, 6] * 2,
-    ]  # one row to check training data and validation data each
+    # One row to check training data and validation data each.
+    assert first.rows == [1, 1, *[32, 32, 6] * 2]
     dense_alone = Dense(6, 4)
     dense_alone.initialise(streams)
     alone = fit(
@@ -290,7 +289,8 @@ OPTIMISERS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("build", OPTIMISERS.values(), ids=OPTIMISERS)
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(build, dtype, tmp_path):
-    """Every memory, watched or not, running statistics and optimiser state, all through the file."""
+    """Every memory, watched or not, running statistics and optimiser state, all through the
+    file."""
     data, streams = problem(dtype=dtype), Streams(3, [2] * len(ZOO))
     options = {"streams": streams, "batch_size": 16, "epochs": 4, "validation": data}
 
@@ -343,9 +343,8 @@ def test_streams_are_pure_functions_of_seed_run_and_purpose(seed, epoch, steps):
     assert (first != second).all()
     assert (first != noise([1, 2], row, epoch + 1)[0]).all()
     np.testing.assert_array_equal(first[:, 1:], noise([2], row)[0])
-    np.testing.assert_array_equal(
-        first[:, 1:], noise([2, 2], row)[0]
-    )  # one run: drawn once, shared
+    # One run: drawn once, shared.
+    np.testing.assert_array_equal(first[:, 1:], noise([2, 2], row)[0])
     # the fresh rows, which come last, see the same noise whatever a queue holds before them
     np.testing.assert_array_equal(first, noise([1, 2], AOP(topk, 2, QueueMemory(3)))[0][..., 3:])
 

@@ -41,8 +41,10 @@ class PaperMemory:
         # Line 2, score: the norm of every outer product, which is the square root of its score.
         norms = [np.linalg.norm(np.outer(A[m], B[m])) for m in range(M)]
 
-        # Line 3, select: the K rows with the largest keys; ties go to the lower row.
-        keys = [alpha * np.log(norms[m]) + noise[m] for m in range(M)]
+        # Line 3, select: the K rows with the largest keys; ties go to the lower row. The logarithm
+        # of a zero row is that of the smallest number instead of minus infinity.
+        tiny = np.finfo(np.float64).tiny
+        keys = [alpha * np.log(max(norms[m], tiny)) + noise[m] for m in range(M)]
         best_first = sorted(range(M), key=lambda m: (-keys[m], m))
         S = best_first[:K]
 

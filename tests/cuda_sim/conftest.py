@@ -1,4 +1,7 @@
-"""All of these tests need g++. Where there is one, a simulator that does not work is a failure, no reason to skip."""
+"""All of these tests need g++.
+
+Where there is one, a simulator that does not work is a failure, no reason to skip.
+"""
 
 import shutil
 

@@ -1,6 +1,8 @@
-"""Run kernels under a sanitizer, in a process of their own: `python -m tests.cuda_sim.run_kernels thread CASE ...`.
+"""Run kernels under a sanitizer, in a process of their own: `python -m tests.cuda_sim.run_kernels
+thread CASE ...`.
 
-The standard error shows `== CASE` before what the sanitizer says of it. A case is a key of CLEAN or of FAULTY.
+The standard error shows `== CASE` before what the sanitizer says of it. A case is a key of CLEAN or
+of FAULTY.
 """
 
 import sys
@@ -33,7 +35,8 @@ SIZES = {
 
 
 def arguments(kernel: Kernel, dtype: type, shared: bool) -> list[Array]:
-    """Return arrays that fit the signature; with `shared`, one replica of what all replicas may share."""
+    """Return arrays that fit the signature; with `shared`, one replica of what all replicas may
+    share."""
     rng = np.random.default_rng(0)
 
     def array(name: str, kind: str, axes: tuple[str, ...]) -> Array:
@@ -65,17 +68,20 @@ def launch(
 
 
 def edited(kernel: Kernel, dtype: type, old: str, new: str, place: int = 0) -> str:
-    """Return the text of `kernel` with the `place`-th `old` replaced; ValueError where there is none."""
+    """Return the text of `kernel` with the `place`-th `old` replaced; ValueError where there is
+    none."""
     parts = kernel.source(np.dtype(dtype)).split(old)
-    if len(parts) < place + 2:
+    found = len(parts) - 1
+    if found <= place:
         raise ValueError(
-            f"{kernel.name}: expected more than {place} of {old!r} in its text, got {len(parts) - 1}"
+            f"{kernel.name}: expected more than {place} of {old!r} in its text, got {found}"
         )
     return old.join(parts[: place + 1]) + new + old.join(parts[place + 1 :])
 
 
 def run_clean(kernel: Kernel, dtype: type, sanitizer: str) -> None:
-    """Run the kernel as it is, in two thread orders, with operands of each kind, and compare with its reference."""
+    """Run the kernel as it is, in two thread orders, with operands of each kind, and compare with
+    its reference."""
     tolerance = max(1e-12, kernel.ulps * float(np.finfo(dtype).eps))
     for shared, order in ((True, "forward"), (False, "random")):
         arrays, expected = arguments(kernel, dtype, shared), arguments(kernel, dtype, shared)

@@ -6,7 +6,8 @@ ORDERS = [("forward", 0), ("reverse", 0), *(("random", seed) for seed in range(4
 
 
 def kernel(parameters, body):
-    """Return the kernel `f` of these parameters (the text in parentheses) and statements; the body starts line 2."""
+    """Return the kernel `f` of these parameters (the text in parentheses) and statements; the body
+    starts line 2."""
     return RawKernel(f'extern "C" __global__ void f({parameters}) {{\n{body}\n}}', "f")
 
 

@@ -1,4 +1,5 @@
-"""Libraries are built once, seen whole, kept where the user keeps such things; importing builds nothing."""
+"""Libraries are built once, seen whole, kept where the user keeps such things; importing builds
+nothing."""
 
 import os
 import subprocess
@@ -80,8 +81,12 @@ def test_a_changed_text_header_flag_or_compiler_is_compiled_anew(cache, monkeypa
 
 def test_where_the_cache_cannot_be_written_a_folder_of_the_process_serves(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    show = "from tests.cuda_sim.test_compiler import build; from aopnp.arrays.cuda_sim import compiler; "
-    command = [sys.executable, "-c", show + "print(build(5), compiler._folder())"]
+    show = (
+        "from tests.cuda_sim.test_compiler import build\n"
+        "from aopnp.arrays.cuda_sim import compiler\n"
+        "print(build(5), compiler._folder())"
+    )
+    command = [sys.executable, "-c", show]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     value, folder = done.stdout.split()
@@ -103,8 +108,10 @@ def test_processes_may_build_the_same_kernel_at_once(cache):
 
 def test_importing_takes_numpy_alone_and_builds_nothing(cache):
     show = (
-        "import sys; before = {*sys.modules}; import aopnp.arrays.cuda_sim; import aopnp.arrays.cuda_sim.device; "
-        "new = {name for name in {*sys.modules} - before if getattr(sys.modules[name], '__spec__', None)}; "
+        "import sys; before = {*sys.modules}\n"
+        "import aopnp.arrays.cuda_sim, aopnp.arrays.cuda_sim.device\n"
+        "new = {*sys.modules} - before\n"
+        "new = {name for name in new if getattr(sys.modules[name], '__spec__', None)}\n"
         "print(*{name.split('.')[0] for name in new} - {*sys.stdlib_module_names})"
     )
     environment = {**os.environ, "PATH": ""}

@@ -1,4 +1,5 @@
-"""What CUDA leaves undefined is an error with a sentence; so is what no GPU could compile or launch."""
+"""What CUDA leaves undefined is an error with a sentence; so is what no GPU could compile or
+launch."""
 
 import os
 from itertools import permutations
@@ -11,7 +12,8 @@ from tests.cuda_sim.small import in_every_order, kernel
 
 
 def fails(f, message, threads=64):
-    """Assert that `f` of an int array fails with the sentence in every thread order, and that the next launch works."""
+    """Assert that `f` of an int array fails with the sentence in every thread order, and that the
+    next launch works."""
     good = kernel("int* x", "__syncthreads(); x[threadIdx.x] = threadIdx.x;")
 
     def run():
@@ -36,11 +38,13 @@ def test_a_barrier_that_some_threads_skip():
 def test_a_deadlock_reports_every_place():
     f = kernel(
         "int* x",
-        "if (threadIdx.x < 40) __syncthreads();\nelse if (threadIdx.x < 50) x[0] = __shfl_sync(0xffffffff, 1, 0);\n",
+        "if (threadIdx.x < 40) __syncthreads();\n"
+        "else if (threadIdx.x < 50) x[0] = __shfl_sync(0xffffffff, 1, 0);\n",
     )
     fails(
         f,
-        r"10 threads wait for ever at __shfl_sync \(kernel.cu:3\), 40 .* at __syncthreads \(kernel.cu:2\), 14 have",
+        r"10 threads wait for ever at __shfl_sync \(kernel.cu:3\), "
+        r"40 .* at __syncthreads \(kernel.cu:2\), 14 have",
     )
 
 
@@ -59,7 +63,8 @@ def test_a_lane_outside_the_mask(call):
     name = call.split("(")[0]
     fails(
         f,
-        rf"{name} \(kernel.cu:2\): lane \d+ is not in the mask 0x0000ffff in thread \(\d+, 0, 0\) of block",
+        rf"{name} \(kernel.cu:2\): lane \d+ is not in the mask 0x0000ffff "
+        r"in thread \(\d+, 0, 0\) of block",
     )
 
 

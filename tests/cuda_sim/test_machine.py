@@ -1,4 +1,5 @@
-"""The simulated machine does what CUDA says: indices, barriers, shuffles, atomics, shared memory, arithmetic."""
+"""The simulated machine does what CUDA says: indices, barriers, shuffles, atomics, shared memory,
+arithmetic."""
 
 import subprocess
 import sys
@@ -28,8 +29,10 @@ def test_indices_and_sizes_in_three_dimensions():
         const int in_block = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
         const int block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
         int* mine = out + (block * blockDim.x * blockDim.y * blockDim.z + in_block) * 12;
-        const unsigned all[12] = {blockIdx.z, blockIdx.y, blockIdx.x, threadIdx.z, threadIdx.y, threadIdx.x,
-                                  gridDim.z, gridDim.y, gridDim.x, blockDim.z, blockDim.y, blockDim.x};
+        const unsigned all[12] = {blockIdx.z, blockIdx.y, blockIdx.x,
+                                  threadIdx.z, threadIdx.y, threadIdx.x,
+                                  gridDim.z, gridDim.y, gridDim.x,
+                                  blockDim.z, blockDim.y, blockDim.x};
         for (int i = 0; i < 12; ++i) mine[i] = all[i];""",
     )
     for grid, block in [((2, 3, 4), (5, 2, 3)), ((2, 3), (5, 2)), ((3,), (7,))]:
@@ -225,7 +228,8 @@ def test_the_portable_switch_does_the_same(monkeypatch):
 OVERFLOW = """
 from tests.cuda_sim.small import kernel
 import numpy as np
-f = kernel("int* x", "if (threadIdx.x == 40) { volatile char big[1 << BITS]; big[0] = 1; x[0] = big[0]; }")
+body = "if (threadIdx.x == 40) { volatile char big[1 << BITS]; big[0] = 1; x[0] = big[0]; }"
+f = kernel("int* x", body)
 f((1,), (64,), (np.zeros(64, np.int32),))
 print("survived")
 """

@@ -1,14 +1,15 @@
 """Every kernel is clean under three sanitizers, and faults that are planted in them are seen.
 
     fault                               seen by
-    a barrier is missing                thread sanitizer, in every thread order; results, in some orders only
+    a barrier is missing                thread sanitizer, in every order; results, in some orders
     a wrong shuffle mask                SimulationError
     one element too many (n <= N)       address sanitizer; the result
     a shared update that is not atomic  thread sanitizer alone (here, one thread runs at a time)
     a shared array that is too small    address and undefined-behaviour sanitizer
     64 bits for a parameter of 32       TypeError
 
-A sanitizer's library must be in a process from its start, so its kernels run in one of their own (run_kernels.py).
+A sanitizer's library must be in a process from its start, so its kernels run in one of their own
+(run_kernels.py).
 """
 
 import functools
@@ -121,9 +122,8 @@ def wrong_orders(name, old, new, place=0):
     """Return the thread orders in which the edited kernel disagrees with its reference."""
     kernel, wrong = CUDA[name], []
     arrays = arguments(kernel, np.float64, shared=False)
-    roomy = [
-        np.append(a, 1).astype(a.dtype)[: a.size].reshape(a.shape) for a in arrays
-    ]  # room for one more
+    # Room for one more.
+    roomy = [np.append(a, 1).astype(a.dtype)[: a.size].reshape(a.shape) for a in arrays]
     expected = kernel.reference(*arrays)
     for order, seed in ORDERS:
         with thread_order(order, seed):

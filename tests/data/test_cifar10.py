@@ -1,4 +1,5 @@
-"""CIFAR-10: which byte of which file becomes which pixel, which source is taken, and what is refused."""
+"""CIFAR-10: which byte of which file becomes which pixel, which source is taken, and what is
+refused."""
 
 import hashlib
 import io
@@ -30,7 +31,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made_up() -> tuple[dict[str, bytes], ImageData]:
-    """The six files, written byte by byte as the site describes them, and the arrays that they stand for."""
+    """The six files, written byte by byte as the site describes them, and the arrays that they
+    stand for."""
     rng = np.random.default_rng(0)
     files, images, labels = {}, [], []
     for name in cifar10.BATCHES:
@@ -268,7 +270,8 @@ def test_the_real_subset_is_read(data_dir: str, monkeypatch: pytest.MonkeyPatch)
     assert [*y_train[:10]] == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
     assert [*np.bincount(y_train)] == [1591, 1587, 1649, 1618, 1610, 1519, 1644, 1616, 1613, 1553]
     assert [*np.bincount(data.y_test[:4000])] == [389, 392, 426, 389, 400, 388, 396, 397, 408, 415]
-    # Of all pictures the channels' means are .4914 .4822 .4465: blue is the darkest, and neighbours are alike.
+    # Of all pictures the channels' means are .4914 .4822 .4465: blue is the darkest, and neighbours
+    # are alike.
     pixels = x_train.reshape(-1, 32, 32, 3) / 255
     np.testing.assert_allclose(pixels.mean((0, 1, 2)), [0.4914, 0.4822, 0.4465], atol=0.003)
     assert np.abs(np.diff(pixels, axis=2)).mean() < 0.06

@@ -1,4 +1,5 @@
-"""Where files are looked for, how they are fetched, and that a bad one is refused and left as it is."""
+"""Where files are looked for, how they are fetched, and that a bad one is refused and left as it
+is."""
 
 import errno
 import functools
@@ -148,7 +149,8 @@ def test_what_is_missing_is_downloaded_once(tmp_path: Path, served: str) -> None
 
 
 def refusal(file: DataFile, folder: Path) -> str:
-    """The sentence with which `find` refuses: it names the file, its folder and the public source."""
+    """The sentence with which `find` refuses: it names the file, its folder and the public
+    source."""
     with pytest.raises(DataError) as caught:
         find(file, folder)
     assert caught.value.__cause__ is None
@@ -342,7 +344,5 @@ def test_importing_brings_numpy_and_nothing_else() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() in (
-        ["aopnp"],
-        ["aopnp", "numpy"],
-    )  # numpy loads some of its parts late
+    # Numpy loads some of its parts late.
+    assert done.stdout.split() in (["aopnp"], ["aopnp", "numpy"])

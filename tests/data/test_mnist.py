@@ -1,4 +1,5 @@
-"""The MNIST family: which file becomes which array, and that only the published data gets through."""
+"""The MNIST family: which file becomes which array, and that only the published data gets
+through."""
 
 import gzip
 import hashlib
@@ -19,7 +20,8 @@ NAMES = ("mnist", "fashion_mnist", "kmnist")
 
 
 def made_up(folder: Path, seed: int) -> dict[str, np.ndarray]:
-    """The four files of a data set of the real size, drawn at random and written into the folder."""
+    """The four files of a data set of the real size, drawn at random and written into the
+    folder."""
     rng = np.random.default_rng(seed)
     folder.mkdir()
     arrays = {name: rng.integers(0, 256, shape, np.uint8) for name, shape in mnist.SHAPES.items()}
@@ -124,7 +126,8 @@ def test_the_real_data_is_read(name: str) -> None:
 
 @NEEDS_DATA
 def test_images_and_labels_of_mnist_belong_together() -> None:
-    """The nearest class mean gets 82 % right on the test images; shifted by one image, one in ten."""
+    """The nearest class mean gets 82 % right on the test images; shifted by one image, one in
+    ten."""
     data = load_mnist()
     pixels = data.x_train.astype(np.float32)
     means = np.stack([pixels[data.y_train == digit].mean(0) for digit in range(10)])

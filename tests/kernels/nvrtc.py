@@ -1,6 +1,7 @@
 """NVIDIA's runtime compiler without a GPU: CUDA source to machine code for a given architecture.
 
-With an architecture sm_XX (and not compute_XX) the assembler runs too, so that what does not fit on the chip shows.
+With an architecture sm_XX (and not compute_XX) the assembler runs too, so that what does not fit on
+the chip shows.
 """
 
 import ctypes
@@ -19,7 +20,8 @@ def installed() -> bool:
 
 
 def compile_source(source: str, architecture: str) -> tuple[bytes, str]:
-    """Return (machine code, log) of `source` for `architecture`, such as sm_80; CompilationError with the log."""
+    """Return (machine code, log) of `source` for `architecture`, such as sm_80; CompilationError
+    with the log."""
     nvrtc, program = _nvrtc(), ctypes.c_void_p()
     options = [b"--gpu-architecture=" + architecture.encode(), b"--fmad=false"]
     _check(
@@ -64,7 +66,8 @@ def _nvrtc() -> ctypes.CDLL:
 
 
 def _library_path() -> Path | None:
-    """Return the library in the wheel's folder, which is a namespace package; None where it is not installed."""
+    """Return the library in the wheel's folder, which is a namespace package; None where it is not
+    installed."""
     try:
         spec = importlib.util.find_spec("nvidia.cuda_nvrtc")
     except ModuleNotFoundError:

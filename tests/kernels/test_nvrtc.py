@@ -1,4 +1,5 @@
-"""Every CUDA spelling is accepted by NVIDIA's own compiler, for every architecture that is supported, without a GPU."""
+"""Every CUDA spelling is accepted by NVIDIA's own compiler, for every architecture that is
+supported, without a GPU."""
 
 import numpy as np
 import pytest
@@ -24,9 +25,8 @@ def test_compiles_for_every_architecture_without_a_warning(kernel, dtype):
             architecture
         )
         assert code.startswith(b"\x7fELF")
-        assert (
-            f".text.{kernel.name}".encode() in code
-        )  # under the name that RawKernel asks the driver for
+        # Under the name that RawKernel asks the driver for.
+        assert f".text.{kernel.name}".encode() in code
 
 
 def faulty(old, new):

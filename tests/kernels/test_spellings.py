@@ -9,9 +9,8 @@ from aopnp.arrays.kernels import KERNELS, accumulate, gather, log_norms, select
 from aopnp.arrays.kernels.log_norms import FLOOR
 from aopnp.verify import spellings
 
-LOOPS = {
-    name: kernel for name, kernel in KERNELS.items() if kernel.jit
-}  # what BLAS does with 0 * inf is its affair
+# What BLAS does with 0 * inf is its affair.
+LOOPS = {name: kernel for name, kernel in KERNELS.items() if kernel.jit}
 EACH = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 
 
@@ -53,9 +52,8 @@ def test_select_takes_ties_from_the_lower_row_and_nan_first_and_empty_slots_last
     noise, beta = np.zeros((1, 6)), np.zeros(2)
     with np.errstate(invalid="ignore"):  # 0 * inf, where the kernel runs as Python
         rows, weights = select(keys, noise, np.array([1.0, 0.0]), beta, np.array([6, 5]), K=6)
-    np.testing.assert_array_equal(
-        rows, [[2, 5, 1, 3, 0, 4], [2, 5, 0, 1, 3, 2]]
-    )  # 0 * inf is NaN, 0 * -inf is not
+    # 0 * inf is NaN, 0 * -inf is not.
+    np.testing.assert_array_equal(rows, [[2, 5, 1, 3, 0, 4], [2, 5, 0, 1, 3, 2]])
     np.testing.assert_array_equal(weights, [[1] * 6, [1] * 5 + [0]])
 
 
