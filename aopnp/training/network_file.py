@@ -30,14 +30,14 @@ ENTRIES = (
     "moments",
     "memory",
 )
-"""The entries of a header, beside its format."""
+"""The entries of a header, apart from its format."""
 
 
 def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """Write header and arrays to a new file in the same folder, then give it the name `path`."""
     text = json.dumps({"format": FORMAT, **header})
     members: dict[str, Any] = {"header": np.array(text), **arrays}
-    # The name of the new file is unpredictable: nobody can have put a link in its place.
+    # The name of the new file is unpredictable, so that no link can lie in wait under it.
     handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:

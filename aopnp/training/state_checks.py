@@ -54,9 +54,10 @@ def check_states(
     for number, layer in enumerate(layers):
         _check_layer(f"layer/{number}", states.layers[number], layer, network)
     _check_optimiser(states.optimiser, optimiser, parameters)
-    pattern = rule.empty_state(network, streams)
-    if states.rule is not None and pattern is not None:
-        _compare("rule", states.rule, pattern)
+    if states.rule is not None:
+        pattern = rule.empty_state(network, streams)
+        if pattern is not None:
+            _compare("rule", states.rule, pattern)
 
 
 def _check_parts(name: str, saved: Any, present: Sequence[Any]) -> None:

@@ -16,7 +16,7 @@ Between: TypeAlias = Callable[[Layer, Loss, Step], None]
 
 @dataclass(frozen=True)
 class Backprop(Rule):
-    """The error goes back through the layers; direct feedback takes it to its layer straight away.
+    """The error goes back through the layers; direct feedback takes it straight to its layer.
 
     `between` are functions that are called between the forward and the backward pass, in their
     order: measurements, or the learning of a feedback.

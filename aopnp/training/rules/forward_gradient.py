@@ -30,9 +30,9 @@ from aopnp.training.rules.rule import Rule
 class ForwardGradient(Rule):
     """`num_dir` directions in a step, drawn by the strategy `directions`.
 
-    Derivatives d are cut to -clip ... clip; None: they are not. The history then has
+    Unless `clip` is None, derivatives d are cut to -clip ... clip, and the history has
     `clipped_share`, the share of the derivatives that were cut. `at_once` directions run side by
-    side; None: one on the CPU, and as many as fit into 256 MB on a device.
+    side; None means one on the CPU, and on a device as many as fit into 256 MB.
     """
 
     def __init__(
