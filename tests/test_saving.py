@@ -355,7 +355,7 @@ def test_other_files_are_refused(tmp_path):
     )
     for header in ({"format": "aopnp network, version 1"}, [1]):
         np.savez(tmp_path / "older.npz", header=np.array(json.dumps(header)))
-        refused(tmp_path / "older.npz", "expected a file of format 'aopnp network, version 3', got")
+        refused(tmp_path / "older.npz", "expected a file of format 'aopnp network, version 2', got")
 
 
 class Stubborn(Layer):

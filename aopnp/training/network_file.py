@@ -16,7 +16,7 @@ import numpy as np
 
 from aopnp.arrays.backend import Array
 
-FORMAT = "aopnp network, version 3"
+FORMAT = "aopnp network, version 2"
 
 ENTRIES = (
     "epoch",
